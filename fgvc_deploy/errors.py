@@ -1,0 +1,40 @@
+"""Errors meant for people: which thing, what is wrong, what to do.  The command line turns them into exit code 2."""
+
+
+class FgvcError(Exception):
+    """Base of every error this package raises on purpose; its text is one or two sentences for the user."""
+
+
+class InputError(FgvcError, ValueError):
+    """A source, points file, mask or option cannot be used."""
+
+
+class SourceFault(InputError):
+    """A video stopped being readable part-way: frames before the fault were delivered and stay valid.
+
+    `frame_index` is the index of the first frame that could not be read.
+    """
+
+    def __init__(self, message: str, frame_index: int) -> None:
+        super().__init__(message)
+        self.frame_index = frame_index
+
+
+class BundleError(FgvcError):
+    """A bundle is missing, damaged, newer than this version, or not what its manifest says."""
+
+
+class CheckpointError(FgvcError):
+    """A checkpoint cannot be read safely, or does not fit the architecture."""
+
+
+class BackendError(FgvcError):
+    """A backend cannot run here: what is missing, and the command that mends it."""
+
+
+class ParityError(FgvcError):
+    """An exported artefact differs from its reference by more than its budget."""
+
+
+class OutputError(FgvcError):
+    """Results cannot be written: folder not empty, disk full, no permission."""

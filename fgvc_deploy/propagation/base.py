@@ -1,0 +1,65 @@
+"""What a propagation backend is: the types every backend shares, and the protocol the trackers call.
+
+No arithmetic lives here.  `tiled.py` is the NumPy backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+Int32Array = NDArray[np.int32]
+
+
+class Window(NamedTuple):
+    """The keys a query pixel may attend to, around its own position, in feature pixels, clipped at the borders.
+
+    `circle`: Euclidean distance strictly < radius.  `square`: |dx| <= radius and |dy| <= radius.
+    """
+
+    shape: Literal["circle", "square"]
+    radius: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMap:
+    """Features of one frame, L2-normalised once.
+
+    `unit` is float32 [H*W, C], C-contiguous, rows in raster order (y * W + x).  `packed` is whatever the backend
+    that prepared it wants to keep beside (for example bf16 copies); no one else looks into it.
+    """
+
+    hw: tuple[int, int]
+    unit: Float32Array
+    packed: Any = None
+
+
+class Matches(NamedTuple):
+    """Best keys of every query pixel, best first.
+
+    `scores` float32 [H*W, k]: cosine similarity, -inf where a pixel has fewer than k keys.
+    `index` int32 [H*W, k]: slot * H*W + y*W + x, slot = position in the list of key frames; 0 where score is -inf.
+    Equal scores come in no particular order.
+    """
+
+    scores: Float32Array
+    index: Int32Array
+
+
+class PropagationBackend(Protocol):
+    """One way to find the best keys of every pixel."""
+
+    name: str
+
+    def prepare(self, features: Float32Array) -> FeatureMap:
+        """Normalise raw features [H, W, C] once and pack them the way `match` likes them."""
+        ...
+
+    def match(self, query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> Matches:
+        """Top-k over all key frames jointly (goldens item 10)."""
+        ...

@@ -1,0 +1,58 @@
+"""Settings that travel with a trained encoder: how to prepare a frame, and how labels are carried along.
+
+They are stored in the bundle's manifest, so nothing in the runtime assumes the reference's values.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Compat = Literal["corrected", "reference"]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class FrozenModel(BaseModel):
+    """A validated, immutable record; unknown keys are errors, so a typing mistake in a manifest is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreprocessSettings(FrozenModel):
+    """Colour space and normalisation of the encoder's input: `(colour - mean) / std`, per channel.
+
+    `lab` is OpenCV's float Lab (L 0..100, a and b about -127..127); `rgb` is uint8 RGB / 255.
+    """
+
+    color_space: Literal["lab", "rgb"] = "lab"
+    mean: tuple[float, float, float] = (50.0, 0.0, 0.0)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (50.0, 127.0, 127.0)
+
+
+class EncoderSettings(FrozenModel):
+    """Geometry of the encoder: feature (i, j) is centred on network pixel (stride * i, stride * j)."""
+
+    arch: str
+    stride: Annotated[int, Field(ge=1)] = 2
+    channels: Annotated[int, Field(ge=1)] = 256
+
+
+class PropagationSettings(FrozenModel):
+    """How labels are carried from the memory to a new frame (FGVC section 3.5; goldens items 8-25).
+
+    `radius` is in feature pixels: a key is allowed iff its distance is < radius (`circle`) or |dx|, |dy| <= radius
+    (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` is in network pixels.
+    """
+
+    window: Literal["circle", "square"] = "circle"
+    radius: PositiveFloat = 15.0
+    topk: Annotated[int, Field(ge=1, le=32)] = 10
+    temperature: PositiveFloat = 0.07
+    memory: Annotated[int, Field(ge=1, le=64)] = 5
+    label_sigma: PositiveFloat = 6.0
+    visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mode: Literal["local", "coarse_to_fine"] = "local"
+    coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4
+    coarse_radius: PositiveFloat = 8.0
+    fine_radius: Annotated[int, Field(ge=1, le=16)] = 4
