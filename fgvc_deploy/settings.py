@@ -42,7 +42,8 @@ class PropagationSettings(FrozenModel):
     """How labels are carried from the memory to a new frame (FGVC section 3.5; goldens items 8-25).
 
     `radius` is in feature pixels: a key is allowed iff its distance is < radius (`circle`) or |dx|, |dy| <= radius
-    (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` is in network pixels.
+    (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` (points) and
+    `keypoint_sigma` (poses) are in network pixels.
     """
 
     window: Literal["circle", "square"] = "circle"
@@ -51,6 +52,7 @@ class PropagationSettings(FrozenModel):
     temperature: PositiveFloat = 0.07
     memory: Annotated[int, Field(ge=1, le=64)] = 5
     label_sigma: PositiveFloat = 6.0
+    keypoint_sigma: PositiveFloat = 4.0
     visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     mode: Literal["local", "coarse_to_fine"] = "local"
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4
