@@ -1,0 +1,1 @@
+"""Encoder backends: ways to turn a normalised frame into features."""
