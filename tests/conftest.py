@@ -35,6 +35,13 @@ def _load_npz(path: Path) -> dict[str, NDArray[Any]]:
         return dict(archive)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that record a parity figure get the marker `parity`, so that `-m parity` runs just those."""
+    for item in items:
+        if "parity" in getattr(item, "fixturenames", ()):
+            item.add_marker("parity")
+
+
 @pytest.fixture(scope="session")
 def goldens_dir() -> Path:
     return _shared_folder("FGVC_GOLDENS", "goldens")

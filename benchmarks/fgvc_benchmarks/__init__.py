@@ -1,0 +1,1 @@
+"""Latency and accuracy suites, metrics, data set readers and reports.  May import every other package of ours."""

@@ -1,0 +1,67 @@
+"""Frame to features: preprocessing, encoder backend and packing, with the settings they came with.
+
+Trackers own an engine and ask it for features; the engine knows nothing about labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.encoders.base import EncoderBackend
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.preprocess.preprocess import Preprocessor
+from fgvc_deploy.preprocess.size import resolve_size
+from fgvc_deploy.propagation.base import FeatureMap, PropagationBackend
+from fgvc_deploy.results.timing import StageTimer
+from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
+
+Size = str | tuple[int, int] | None
+
+
+@dataclass(slots=True)
+class Engine:
+    """The parts of a loaded model that every tracker shares; safe to share between trackers of one thread."""
+
+    encoder_settings: EncoderSettings
+    preprocess_settings: PreprocessSettings
+    propagation: PropagationSettings
+    default_size: str
+    encoder: EncoderBackend
+    matcher: PropagationBackend
+    timer: StageTimer = field(default_factory=StageTimer)
+
+    def network_size(self, size: Size, source_hw: tuple[int, int]) -> tuple[int, int]:
+        """Height and width the encoder sees for a source of `source_hw`; None is the bundle's default size."""
+        return resolve_size(size, source_hw, default=self.default_size)
+
+    def feature_size(self, network_hw: tuple[int, int]) -> tuple[int, int]:
+        """Feature grid for a network size: ceil(size / stride)."""
+        stride = self.encoder_settings.stride
+        return -(-network_hw[0] // stride), -(-network_hw[1] // stride)
+
+    def features(self, frame: NDArray[np.uint8], network_hw: tuple[int, int]) -> FeatureMap:
+        """Features of one uint8 RGB frame [H, W, 3], normalised once."""
+        with self.timer.stage("preprocess"):
+            image = Preprocessor(self.preprocess_settings)(frame, network_hw)
+        with self.timer.stage("encode"):
+            features = self.encoder.encode(image)
+        with self.timer.stage("prepare"):
+            return self.matcher.prepare(features)
+
+
+def check_frame(frame: NDArray[np.uint8], expected_hw: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of a uint8 RGB frame [H, W, 3]; raises InputError when it is not one, or its size changed."""
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        shape = getattr(frame, "shape", None)
+        dtype = getattr(frame, "dtype", type(frame).__name__)
+        raise InputError(f"a frame must be a uint8 RGB array [H, W, 3], but this one is {dtype} of shape {shape}.")
+    hw = (int(frame.shape[0]), int(frame.shape[1]))
+    if expected_hw is not None and hw != expected_hw:
+        raise InputError(
+            f"this frame is {hw[1]}x{hw[0]}, but the first was {expected_hw[1]}x{expected_hw[0]}: "
+            "a tracker follows one frame size; resize the frames, or start a new tracker."
+        )
+    return hw

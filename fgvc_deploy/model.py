@@ -1,0 +1,187 @@
+"""`load` a bundle and track with it: the Python interface most people need.
+
+The work happens in `trackers` (one frame at a time) and `pipeline` (whole videos).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fgvc_deploy import encoders
+from fgvc_deploy.bundle import Bundle, open_bundle
+from fgvc_deploy.engine import Engine, Size
+from fgvc_deploy.errors import InputError, SourceFault
+from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames
+from fgvc_deploy.propagation.select import create_propagation, propagation_names
+from fgvc_deploy.queries import check_queries
+from fgvc_deploy.settings import Compat, PropagationSettings
+from fgvc_deploy.trackers.masks import MaskTracker
+from fgvc_deploy.trackers.point_labels import LabelKind
+from fgvc_deploy.trackers.points import PointTracker
+from fgvc_deploy.tracks import Tracks
+from fgvc_deploy.video.source import Source, open_source
+
+FrameResult = TypeVar("FrameResult", PointFrame, MaskFrame)
+Progress = Callable[[int, int | None], None]
+
+
+class Model:
+    """A bundle and the backends that run it; make one with `load`."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self._threads = threads
+        self._engines: dict[tuple[str, PropagationSettings], Engine] = {}
+
+    def engine(self, backend: str = "auto", propagation: PropagationSettings | None = None) -> Engine:
+        """The shared parts of a tracker.
+
+        `backend` is `auto`, one name, or an encoder's and a propagation's joined by `+`, as in `onnxruntime+numpy`.
+        `propagation` replaces the bundle's settings.  Raises InputError for an unknown name, BackendError for one
+        that cannot run here.
+        """
+        manifest = self.bundle.manifest
+        settings = propagation or manifest.propagation
+        key = (backend, settings)
+        if key not in self._engines:
+            encoder, matcher = split_backend(backend)
+            self._engines[key] = Engine(
+                manifest.encoder,
+                manifest.preprocess,
+                settings,
+                manifest.default_size,
+                encoders.create(self.bundle, encoder, threads=self._threads),
+                create_propagation(matcher, settings, self._threads),
+            )
+        return self._engines[key]
+
+    def point_tracker(
+        self,
+        *,
+        size: Size = None,
+        compat: Compat = "corrected",
+        backend: str = "auto",
+        propagation: PropagationSettings | None = None,
+        kind: LabelKind = "point",
+    ) -> PointTracker:
+        """A streaming tracker for points: `add_points`, then `step(frame)` for every frame."""
+        return PointTracker(self.engine(backend, propagation), size=size, compat=compat, kind=kind)
+
+    def mask_tracker(
+        self,
+        first_mask: NDArray[np.uint8],
+        *,
+        size: Size = None,
+        compat: Compat = "corrected",
+        backend: str = "auto",
+        propagation: PropagationSettings | None = None,
+    ) -> MaskTracker:
+        """A streaming tracker for the objects of `first_mask`, uint8 ids [H, W]; its first `step` takes that frame."""
+        return MaskTracker(self.engine(backend, propagation), first_mask, size=size, compat=compat)
+
+    def track(
+        self,
+        source: Source,
+        queries_tyx: ArrayLike,
+        *,
+        size: Size = None,
+        compat: Compat = "corrected",
+        backend: str = "auto",
+        propagation: PropagationSettings | None = None,
+        bidirectional: bool = False,
+        kind: LabelKind = "point",
+        progress: Progress | None = None,
+    ) -> Tracks:
+        """Track query points through a whole video.
+
+        `source`: path, URL or uint8 RGB array [T, H, W, 3].  `queries_tyx` [N, 3]: (frame, y, x) in source pixels,
+        integer = pixel centre.  `size`: what the encoder sees, None for the bundle's default.  With `bidirectional`
+        points are followed backwards from their query frame too, which takes a second pass.  `progress` is called
+        with (frames done, frames in all or None).
+
+        Returns Tracks in the order of the queries.  Raises InputError for unusable input; a SourceFault (video
+        broken part-way) carries what was tracked before the fault as its attribute `partial`.
+        """
+        tracker = self.point_tracker(size=size, compat=compat, backend=backend, propagation=propagation, kind=kind)
+        queries = check_queries(queries_tyx)
+        results: list[PointFrame] = []
+        backward = (lambda: tracker.renewed()) if bidirectional else None
+        with open_source(source) as video, closing(point_frames(video, tracker, queries, backward)) as frames:
+            try:
+                for result in frames:
+                    results.append(result._replace(frame=_NO_FRAME))
+                    if progress:
+                        progress(len(results), video.frame_count)
+            except SourceFault as fault:
+                fault.partial = _as_tracks(results, queries)
+                raise
+        return _as_tracks(results, queries)
+
+    def track_masks(
+        self,
+        source: Source,
+        first_mask: NDArray[np.uint8],
+        *,
+        size: Size = None,
+        compat: Compat = "corrected",
+        backend: str = "auto",
+        propagation: PropagationSettings | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.uint8]:
+        """Carry the objects of the first frame's mask through a video: uint8 [T, H, W], ids as in `first_mask`.
+
+        `first_mask` is uint8 [H, W] in source pixels, 0 = background.  Errors as `track`.
+        """
+        tracker = self.mask_tracker(first_mask, size=size, compat=compat, backend=backend, propagation=propagation)
+        masks: list[NDArray[np.uint8]] = []
+        with open_source(source) as video, closing(mask_frames(video, tracker)) as frames:
+            try:
+                for result in frames:
+                    masks.append(result.mask)
+                    if progress:
+                        progress(len(masks), video.frame_count)
+            except SourceFault as fault:
+                fault.partial = np.stack(masks) if masks else None
+                raise
+        return np.stack(masks)
+
+
+_NO_FRAME = np.zeros((0, 0, 3), np.uint8)
+
+
+def load(bundle: str | Path, *, threads: int | None = None) -> Model:
+    """Open and verify a bundle directory or .zip; `threads` bounds every backend, None lets each choose.
+
+    Raises BundleError when it is missing, damaged or newer than this version.
+    """
+    return Model(open_bundle(bundle), threads=threads)
+
+
+def split_backend(backend: str) -> tuple[str, str]:
+    """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`."""
+    encoder, matcher = "auto", "auto"
+    for name in backend.split("+"):
+        if name in encoders.encoder_names():
+            encoder = name
+        elif name in propagation_names():
+            matcher = name
+        elif name != "auto":
+            known = ", ".join(["auto", *encoders.encoder_names(), *propagation_names()])
+            raise InputError(f"there is no backend {name!r}; choose from {known}, or join two by '+'.")
+    return encoder, matcher
+
+
+def _as_tracks(results: list[PointFrame], queries: NDArray[np.float32]) -> Tracks:
+    count = len(queries)
+    return Tracks(
+        np.stack([r.xy for r in results], axis=1) if results else np.zeros((count, 0, 2), np.float32),
+        np.stack([r.visible for r in results], axis=1) if results else np.zeros((count, 0), np.bool_),
+        np.stack([r.confidence for r in results], axis=1) if results else np.zeros((count, 0), np.float32),
+        queries,
+    )

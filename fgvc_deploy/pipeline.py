@@ -1,0 +1,126 @@
+"""Offline runs: read a source from start to end and drive a streaming tracker over it.
+
+The offline call is a loop over `step`, so both give the same numbers.  Writing results lives in `results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.errors import SourceFault
+from fgvc_deploy.queries import check_frames_exist, query_frames
+from fgvc_deploy.spool import FrameSpool
+from fgvc_deploy.trackers.points import PointStep, PointTracker
+
+Frame = NDArray[np.uint8]
+OnFrame = Callable[[], None]
+
+
+class PointFrame(NamedTuple):
+    """One frame and all N queries on it, in the order given: NaN, False and 0 where a query has no track yet."""
+
+    frame_index: int
+    frame: Frame
+    xy: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+
+
+def point_frames(
+    frames: Iterable[Frame],
+    tracker: PointTracker,
+    queries_tyx: NDArray[np.float32],
+    *,
+    bidirectional: bool = False,
+    on_frame: OnFrame | None = None,
+) -> Iterator[PointFrame]:
+    """Track queries [N, 3] through all frames; yields them in order, with the frame they lie on.
+
+    A query that starts after the last frame raises InputError at the end.  A SourceFault of `frames` passes through
+    after the last good frame.  With `bidirectional` nothing is yielded before both passes are done; the frames wait
+    in a temporary file, the results (N * T * 13 bytes) in memory.  `on_frame` is called after every step of a pass.
+    """
+    starts = query_frames(queries_tyx, tracker.compat)
+    xy = np.ascontiguousarray(queries_tyx[:, 2:0:-1])
+    if bidirectional:
+        yield from _both_ways(frames, tracker, xy, starts, on_frame)
+    else:
+        yield from _forward(frames, tracker, xy, starts, on_frame)
+
+
+def _forward(
+    frames: Iterable[Frame],
+    tracker: PointTracker,
+    xy: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    on_frame: OnFrame | None,
+) -> Iterator[PointFrame]:
+    query_of_id = np.zeros(0, np.int64)
+    count = 0
+    for frame in frames:
+        due = np.flatnonzero(starts == count)
+        if len(due):
+            tracker.add_points(xy[due])
+            query_of_id = np.concatenate([query_of_id, due])
+        yield _spread(tracker.step(frame), frame, query_of_id, len(xy))
+        if on_frame:
+            on_frame()
+        count += 1
+    check_frames_exist(starts, count)
+
+
+def _both_ways(
+    frames: Iterable[Frame],
+    tracker: PointTracker,
+    xy: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    on_frame: OnFrame | None,
+) -> Iterator[PointFrame]:
+    fault: SourceFault | None = None
+    results: list[PointFrame] = []
+    with FrameSpool() as spool:
+        try:
+            for result in _forward(spool.record(frames), tracker, xy, starts, on_frame):
+                results.append(result._replace(frame=_NO_FRAME))
+        except SourceFault as error:
+            fault = error
+        last = len(results) - 1
+        started = np.flatnonzero(starts <= last)
+        for result in _forward(spool.backward(), tracker.renewed(), xy[started], last - starts[started], on_frame):
+            _fill_before_query(results[last - result.frame_index], result, started, starts)
+        for result, frame in zip(results, spool.forward(), strict=True):
+            yield result._replace(frame=frame)
+    if fault:
+        raise fault
+
+
+def _fill_before_query(
+    into: PointFrame, backward: PointFrame, started: NDArray[np.int64], starts: NDArray[np.int64]
+) -> None:
+    earlier = starts[started] > into.frame_index
+    rows = started[earlier]
+    into.xy[rows] = backward.xy[earlier]
+    into.visible[rows] = backward.visible[earlier]
+    into.confidence[rows] = backward.confidence[earlier]
+
+
+def _spread(step: PointStep, frame: Frame, query_of_id: NDArray[np.int64], count: int) -> PointFrame:
+    result = PointFrame(
+        step.frame_index,
+        frame,
+        np.full((count, 2), np.nan, np.float32),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.float32),
+    )
+    rows = query_of_id[step.ids]
+    result.xy[rows] = step.xy
+    result.visible[rows] = step.visible
+    result.confidence[rows] = step.confidence
+    return result
+
+
+_NO_FRAME = np.zeros((0, 0, 3), np.uint8)

@@ -1,0 +1,50 @@
+"""A temporary file of frames, for passes that read a video backwards without holding it in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+
+
+class FrameSpool:
+    """Frames of one shape, stored raw in an unnamed file of the temporary folder (TMPDIR); a context manager.
+
+    The file takes T * H * W * 3 bytes of disk for RGB frames and is gone when the context ends.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="fgvc-spool-")  # noqa: SIM115  closed by __exit__
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
+
+    def __enter__(self) -> FrameSpool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def record(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Pass frames on, keeping a copy of each."""
+        for frame in frames:
+            self._shape = frame.shape
+            self._file.write(np.ascontiguousarray(frame).data)
+            self._count += 1
+            yield frame
+
+    def forward(self) -> Iterator[Frame]:
+        """The recorded frames, first to last."""
+        return (self._read(position) for position in range(self._count))
+
+    def backward(self) -> Iterator[Frame]:
+        """The recorded frames, last to first."""
+        return (self._read(position) for position in range(self._count - 1, -1, -1))
+
+    def _read(self, position: int) -> Frame:
+        size = int(np.prod(self._shape))
+        self._file.seek(position * size)
+        return np.frombuffer(self._file.read(size), np.uint8).reshape(self._shape)

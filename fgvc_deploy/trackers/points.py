@@ -1,0 +1,213 @@
+"""Streaming point tracking: add points, step frame by frame, remove points.
+
+Masks live in `masks.py`; reading whole videos lives in `fgvc_deploy.pipeline`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fgvc_deploy.engine import Engine, Size, check_frame
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.preprocess.size import PixelMap
+from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.settings import Compat
+from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
+from fgvc_deploy.trackers.propagator import LabelGroup, Propagator
+from fgvc_deploy.readout.points import read_points
+
+Float32Array = NDArray[np.float32]
+
+
+class PointStep(NamedTuple):
+    """Points on one frame, in the order they were added.
+
+    `ids` int64 [P]; `xy` float32 [P, 2] in source pixels; `visible` bool [P]; `confidence` float32 [P].
+    """
+
+    frame_index: int
+    ids: NDArray[np.int64]
+    xy: Float32Array
+    visible: NDArray[np.bool_]
+    confidence: Float32Array
+
+
+@dataclass(slots=True)
+class _PointGroup:
+    labels: LabelGroup
+    ids: NDArray[np.int64]
+    xy: Float32Array  # network pixels, the last known position
+    confidence: Float32Array
+
+
+class PointTracker:
+    """Tracks points through a stream of frames; memory is constant in the number of frames.
+
+    Confidence of a point is the mean of the five highest values of its propagated label map, the ones its
+    coordinate is averaged from: 1 on the query frame, near 1 while its matches agree, 0 when its label vanished.
+    `visible` is confidence >= the bundle's `visible_threshold`.  It is a heuristic of this project: the reference
+    predicts no visibility (goldens item 18).
+
+    `kind="keypoint"` draws the labels of a pose sequence (JHMDB, BADJA): Gaussians of `keypoint_sigma`, resampled
+    bilinearly (goldens item 31).
+    """
+
+    def __init__(
+        self, engine: Engine, *, size: Size = None, compat: Compat = "corrected", kind: LabelKind = "point"
+    ) -> None:
+        self._engine = engine
+        self._size = size
+        self._compat: Compat = compat
+        self._kind: LabelKind = kind
+        self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
+        self._groups: list[_PointGroup] = []
+        self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
+        self._next_id = 0
+        self._map: PixelMap | None = None
+
+    @property
+    def frame_index(self) -> int:
+        """Number of the newest frame; -1 before the first step."""
+        return self._propagator.frame_index
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of the points being tracked, in the order they were added; waiting ones included."""
+        waiting = [ids for ids, _ in self._pending]
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups), *waiting]))
+
+    def add_points(self, xy: ArrayLike, *, frame: Literal["next", "last"] = "next") -> NDArray[np.int64]:
+        """Add query points [P, 2] (x, y) in source pixels; returns their ids, int64 [P].
+
+        With `frame="next"` they lie on the frame given to the coming `step`, with "last" on the newest frame.
+        Raises InputError for points that are not finite or outside the frame, and for "last" before any frame.
+        """
+        points = _check_points(xy)
+        if frame == "last" and self._map is None:
+            raise InputError("there is no last frame yet: add the points before the first step, or step first.")
+        if self._map is not None:
+            _check_inside(points, self._map.source_hw)
+        ids = np.arange(self._next_id, self._next_id + len(points), dtype=np.int64)
+        self._next_id += len(points)
+        if frame == "last":
+            self._start(ids, points)
+        else:
+            self._pending.append((ids, points))
+        return ids
+
+    def remove_points(self, ids: ArrayLike) -> None:
+        """Stop tracking these ids; raises InputError naming the ids that are not being tracked."""
+        gone = np.unique(np.asarray(ids, dtype=np.int64))
+        unknown = np.setdiff1d(gone, self.ids)
+        if len(unknown):
+            raise InputError(
+                f"no point has the id {', '.join(map(str, unknown))}; `tracker.ids` lists those tracked."
+            )
+        self._pending = [(i[keep], p[keep]) for i, p in self._pending if (keep := ~np.isin(i, gone)).any()]
+        for group in list(self._groups):
+            self._keep(group, ~np.isin(group.ids, gone))
+
+    def _keep(self, group: _PointGroup, keep: NDArray[np.bool_]) -> None:
+        if keep.all():
+            return
+        if not keep.any():
+            self._groups.remove(group)
+            self._propagator.remove_group(group.labels)
+            return
+        group.labels.keep(keep)
+        group.ids, group.xy, group.confidence = group.ids[keep], group.xy[keep], group.confidence[keep]
+
+    def step(self, frame: NDArray[np.uint8]) -> PointStep:
+        """Take the next uint8 RGB frame [H, W, 3]; returns every point on it."""
+        self.open(frame)
+        return self.step_features(self.encode(frame))
+
+    def open(self, frame: NDArray[np.uint8]) -> None:
+        """Check a frame, and fix the frame size on the first one; waiting points are checked against it."""
+        hw = check_frame(frame, self._map.source_hw if self._map else None)
+        if self._map is None:
+            for _, points in self._pending:
+                _check_inside(points, hw)
+            self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self._compat)
+
+    def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
+        """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
+        return self._engine.features(frame, self._pixel_map().network_hw)
+
+    def step_features(self, features: FeatureMap) -> PointStep:
+        """The part of a step that follows the encoder."""
+        timer = self._engine.timer
+        with timer.stage("propagate"):
+            self._propagator.advance(features)
+        with timer.stage("readout"):
+            for group in self._groups:
+                self._read(group)
+        pending, self._pending = self._pending, []
+        for ids, points in pending:
+            self._start(ids, points)
+        return self._collect()
+
+    def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:
+        pixel_map = self._pixel_map()
+        xy = pixel_map.to_network(points).astype(np.float32)
+        geometry = (pixel_map.network_hw, self._engine.encoder_settings.stride)
+        settings = self._engine.propagation
+        labels = label_points(xy, *geometry, settings, self._kind, self._compat)
+        read_xy, confidence = read_query_points(xy, *geometry, settings, self._kind, self._compat)
+        self._groups.append(_PointGroup(self._propagator.start_group(labels), ids, read_xy, confidence))
+
+    def _read(self, group: _PointGroup) -> None:
+        """Read the newest label maps; a vanished point stays where it was last seen, with confidence 0."""
+        network_hw = self._pixel_map().network_hw
+        stride = self._engine.encoder_settings.stride
+        xy, peak = read_points(
+            group.labels.labels, self._engine.feature_size(network_hw), network_hw, stride, self._compat
+        )
+        if self._compat == "corrected":
+            vanished = peak <= 0
+            xy = np.where(vanished[:, None], group.xy, xy)
+        group.xy = xy.astype(np.float32)
+        group.confidence = np.clip(peak, 0.0, 1.0).astype(np.float32)
+
+    def _collect(self) -> PointStep:
+        ids = np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups)])
+        order = np.argsort(ids)
+        xy = np.concatenate([np.zeros((0, 2), np.float32), *(g.xy for g in self._groups)])[order]
+        confidence = np.concatenate([np.zeros(0, np.float32), *(g.confidence for g in self._groups)])[order]
+        source_xy = self._pixel_map().to_source(xy).astype(np.float32)
+        visible = confidence >= self._engine.propagation.visible_threshold
+        return PointStep(self.frame_index, ids[order], source_xy, visible, confidence)
+
+    def _pixel_map(self) -> PixelMap:
+        if self._map is None:
+            raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
+        return self._map
+
+
+def _check_points(xy: ArrayLike) -> Float32Array:
+    points = np.array(xy, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise InputError(
+            f"points must be an array [P, 2] of (x, y) with at least one row, not of shape {points.shape}."
+        )
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"point {bad[0]} is not a number: {points[bad[0]].tolist()}; remove it or give its position."
+        )
+    return points
+
+
+def _check_inside(points: Float32Array, hw: tuple[int, int]) -> None:
+    """A pixel reaches half a pixel beyond its centre, so -0.5 and W - 0.5 are the frame's edges."""
+    inside = (points >= -0.5).all(axis=1) & (points <= np.array([hw[1] - 0.5, hw[0] - 0.5])).all(axis=1)
+    if not inside.all():
+        row = int(np.flatnonzero(~inside)[0])
+        x, y = points[row].tolist()
+        raise InputError(
+            f"point {row} at x={x:g}, y={y:g} lies outside the {hw[1]}x{hw[0]} frame; move or remove it."
+        )
