@@ -64,7 +64,8 @@ def _cube_root(x: Float32Array) -> Float32Array:
     m = np.ldexp(mantissa, shift)
     root = np.ldexp(np.polyval(_CBRT_TOP, m) / np.polyval(_CBRT_BOTTOM, m), (exponent - shift) // 3)
     dropped_bits = np.int64((1 << 29) - 1)
-    return (root.view(np.int64) & ~dropped_bits).view(np.float64).astype(np.float32)
+    truncated: Float32Array = (root.view(np.int64) & ~dropped_bits).view(np.float64).astype(np.float32)
+    return truncated
 
 
 def _lab_curve(x: Float32Array) -> Float32Array:
@@ -99,10 +100,19 @@ def _tables() -> _Tables:
     position = np.rint(level * np.float32(_BASE)).astype(np.int64)
     cell = np.minimum(position >> 9, _GRID - 2)
     weight = (position - (cell << 9)) >> 5
-    grid = lab_grid()
-    by_level = grid[..., cell] * (_FRACTION - weight) + grid[..., cell + 1] * weight
-    l_a = by_level[0] + (by_level[1] << 32)
-    return _Tables(l_a.reshape(-1), by_level[2].reshape(-1), cell, weight)
+    lightness, a, b = lab_grid().reshape(3, -1, _GRID)
+    # Two values in one integer are interpolated at once: no weighted sum of L reaches the high half.
+    return _Tables(_by_level(lightness + (a << 32), cell, weight), _by_level(b, cell, weight), cell, weight)
+
+
+def _by_level(grid: Int64Array, cell: Int64Array, weight: Int64Array) -> Int64Array:
+    """[33 * 33, R=33] -> [33 * 33 * 256], the table interpolated along R for every level."""
+    low = grid.take(cell, axis=1)
+    low *= _FRACTION - weight
+    high = grid.take(cell + 1, axis=1)
+    high *= weight
+    low += high
+    return low.reshape(-1)
 
 
 def _block_to_lab(rgb: UInt8Array, out: Float32Array, tables: _Tables) -> None:

@@ -80,7 +80,7 @@ def resolve_size(spec: SizeSpec, source_hw: tuple[int, int]) -> tuple[int, int]:
 
 
 def _scaled(side: int, numerator: int, denominator: int) -> int:
-    """side * numerator / denominator rounded half up, in integers so that no float error tips a half."""
+    """Round side * numerator / denominator half up, in integers so that no float error tips a half."""
     return (2 * side * numerator + denominator) // (2 * denominator)
 
 
