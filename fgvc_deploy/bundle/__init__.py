@@ -9,14 +9,19 @@ from fgvc_deploy.bundle.manifest import (
     Provenance,
 )
 from fgvc_deploy.bundle.reading import Bundle, open_bundle
+from fgvc_deploy.bundle.writing import BundleDraft, Payload, check_destination, write_bundle
 
 __all__ = [
     "SCHEMA_VERSION",
     "Artefact",
     "Bundle",
+    "BundleDraft",
     "Manifest",
     "ParityFigure",
     "ParityNotRun",
+    "Payload",
     "Provenance",
+    "check_destination",
     "open_bundle",
+    "write_bundle",
 ]
