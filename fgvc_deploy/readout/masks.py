@@ -1,0 +1,95 @@
+"""Label maps -> object masks: upsample, stretch each class to 0..1, take the best class (goldens item 28).
+
+Works band by band, so that scratch memory does not grow with the frame or the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.readout.resample import Float32Array, MapTaps, Taps, map_taps, resize_maps
+from fgvc_deploy.settings import Compat
+
+UInt8Array = NDArray[np.uint8]
+_BAND_PIXELS = 1 << 17
+
+FAINT = 0.05
+"""Corrected mode: a class whose best pixel is below this is not stretched.
+
+A pixel with one of its ten equal matches on an object has label 0.1.  Below half of that no pixel of the frame has a
+match worth counting, and stretching would turn leftovers into a full-strength object.
+"""
+
+
+class _Band(NamedTuple):
+    """Some output rows, the feature rows they read, and the taps between the two."""
+
+    out: slice
+    features: slice
+    taps: MapTaps
+
+
+def read_masks(
+    labels: Float32Array,
+    ids: UInt8Array,
+    feature_hw: tuple[int, int],
+    out_hw: tuple[int, int],
+    stride: int,
+    network_hw: tuple[int, int],
+    compat: Compat = "corrected",
+    normalise: bool = True,
+    faint: float = FAINT,
+) -> UInt8Array:
+    """Object ids uint8 [H, W] from labels float32 [h * w, K]; `ids` [K] names the classes, the first wins ties.
+
+    `normalise` stretches every class to 0..1 over the frame where its maximum is above zero (`reference`) or at least
+    `faint` (`corrected`); other classes compete with their plain labels.
+    """
+    maps = np.ascontiguousarray(labels.T).reshape(-1, *feature_hw)
+    bands = list(_bands(map_taps(feature_hw, out_hw, stride, network_hw, compat)))
+    low, high = _ranges(maps, bands) if normalise else (np.zeros(len(maps)), np.zeros(len(maps)))
+    stretch = normalise & ((high > 0) if compat == "reference" else (high >= faint))
+    mask = np.empty(out_hw, dtype=np.uint8)
+    for band in bands:
+        best = np.full(mask[band.out].shape, -np.inf, dtype=np.float32)
+        for channel, object_id in enumerate(ids):
+            value = resize_maps(maps[channel, band.features], band.taps)
+            if stretch[channel]:
+                value -= low[channel]
+                value /= high[channel] - low[channel] + np.float32(1e-12)
+            better = value > best
+            np.copyto(best, value, where=better)
+            np.copyto(mask[band.out], object_id, where=better)
+    return mask
+
+
+def resize_mask(mask: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:
+    """Nearest resize of uint8 [H, W] as the reference shows its first frame: source index floor(i * H / h)."""
+    rows, cols = (np.arange(out) * source // out for out, source in zip(out_hw, mask.shape, strict=True))
+    return mask[rows[:, None], cols]
+
+
+def _bands(taps: MapTaps) -> Iterator[_Band]:
+    rows = taps.rows
+    step = max(1, _BAND_PIXELS // len(taps.cols.low))
+    for start in range(0, len(rows.low), step):
+        out = slice(start, min(start + step, len(rows.low)))
+        first, last = int(rows.low[out.start]), int(rows.high[out.stop - 1])
+        local = Taps(rows.low[out] - first, rows.high[out] - first, rows.weight[out])
+        yield _Band(out, slice(first, last + 1), MapTaps(local, taps.cols))
+
+
+def _ranges(maps: Float32Array, bands: list[_Band]) -> tuple[Float32Array, Float32Array]:
+    """Smallest and largest value of every upsampled class [K]."""
+    low = np.full(len(maps), np.inf, dtype=np.float32)
+    high = np.full(len(maps), -np.inf, dtype=np.float32)
+    for band in bands:
+        for channel, plane in enumerate(maps):
+            value = resize_maps(plane[band.features], band.taps)
+            low[channel] = min(low[channel], value.min())
+            high[channel] = max(high[channel], value.max())
+    return low, high
