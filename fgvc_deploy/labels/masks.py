@@ -70,11 +70,12 @@ def mask_labels(
 
 
 def harden(labels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One-hot of the best class: float32 [h * w, K] -> [h * w, K], lowest class on ties (goldens item 29, `hard_prop`).
+    """One-hot of the best class: float32 [h * w, K] -> [h * w, K], lowest class on ties.
 
-    The reference loses the highest classes when no pixel votes for them, and then fails; K stays fixed here.
+    `hard_prop` of goldens item 29.  The reference loses the highest classes when no pixel votes for them, and then fails; K stays fixed here.
     """
-    return (labels.argmax(axis=1)[:, None] == np.arange(labels.shape[1])).astype(np.float32)
+    hard: NDArray[np.float32] = (labels.argmax(axis=1)[:, None] == np.arange(labels.shape[1])).astype(np.float32)
+    return hard
 
 
 def _sample(mask: UInt8Array, network_hw: tuple[int, int], stride: int) -> UInt8Array:
@@ -83,7 +84,8 @@ def _sample(mask: UInt8Array, network_hw: tuple[int, int], stride: int) -> UInt8
         (2 * np.arange(0, net, stride) + 1) * source // (2 * net)
         for net, source in zip(network_hw, mask.shape, strict=True)
     )
-    return mask[rows[:, None], cols]
+    sampled: UInt8Array = mask[rows[:, None], cols]
+    return sampled
 
 
 def _keep_every_object(

@@ -70,7 +70,8 @@ def read_masks(
 def resize_mask(mask: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:
     """Nearest resize of uint8 [H, W] as the reference shows its first frame: source index floor(i * H / h)."""
     rows, cols = (np.arange(out) * source // out for out, source in zip(out_hw, mask.shape, strict=True))
-    return mask[rows[:, None], cols]
+    resized: UInt8Array = mask[rows[:, None], cols]
+    return resized
 
 
 def _bands(taps: MapTaps) -> Iterator[_Band]:
