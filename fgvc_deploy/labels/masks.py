@@ -72,7 +72,8 @@ def mask_labels(
 def harden(labels: NDArray[np.float32]) -> NDArray[np.float32]:
     """One-hot of the best class: float32 [h * w, K] -> [h * w, K], lowest class on ties.
 
-    `hard_prop` of goldens item 29.  The reference loses the highest classes when no pixel votes for them, and then fails; K stays fixed here.
+    `hard_prop` of goldens item 29.  The reference loses the highest classes when no pixel votes for them, and then
+    fails; K stays fixed here.
     """
     hard: NDArray[np.float32] = (labels.argmax(axis=1)[:, None] == np.arange(labels.shape[1])).astype(np.float32)
     return hard
