@@ -1,0 +1,1 @@
+"""Augmentations: `lab_dropout` is part of the losses; `lab`, `photometric` and `crop` prepare the data."""

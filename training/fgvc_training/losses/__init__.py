@@ -1,0 +1,1 @@
+"""The paper's training losses, one module each: `soft_label`, `reconstruction`, `adversarial`; `reduce` averages."""
