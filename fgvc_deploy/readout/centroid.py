@@ -5,7 +5,7 @@ Finding those pixels is the business of `points_dense.py` (plain) and `points.py
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,19 @@ class PointReadout(NamedTuple):
     peak: NDArray[np.float32]
 
 
-def centroid(values: NDArray[np.float32], pixels: NDArray[Any], width: int, compat: Compat) -> PointReadout:
-    """Mean of pixel positions weighted by label value.
+class BestPixels(NamedTuple):
+    """The best pixels of P maps: label values [P, k] and raster indices y * width + x [P, k]."""
 
-    `values` [P, k] are the label values of `pixels` [P, k], raster indices y * width + x.  The reference divides by
-    sum + 1e-9, which pulls faint labels to the origin; corrected mode divides by the sum.
+    values: NDArray[np.float32]
+    pixels: NDArray[np.intp]
+
+
+def centroid(best: BestPixels, width: int, compat: Compat) -> PointReadout:
+    """Mean of pixel positions weighted by label value, for maps `width` pixels wide.
+
+    The reference divides by sum + 1e-9, which pulls faint labels to the origin; corrected mode divides by the sum.
     """
+    values, pixels = best
     weight = values.astype(np.float64)
     total = weight.sum(axis=1)
     peak = total / values.shape[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fgvc_deploy.readout.centroid import TOP, PointReadout, centroid
+from fgvc_deploy.readout.centroid import TOP, BestPixels, PointReadout, centroid
 from fgvc_deploy.readout.resample import Float32Array, map_taps, resize_maps
 from fgvc_deploy.settings import Compat
 
@@ -15,9 +15,14 @@ def read_full_maps(maps: Float32Array, compat: Compat = "corrected") -> PointRea
     Of equal values the lower raster index is taken first; the reference's order among ties is an accident of NumPy's
     unstable sort and moves a coordinate by up to 0.6 px (goldens item 25).
     """
+    return centroid(best_pixels(maps), maps.shape[-1], compat)
+
+
+def best_pixels(maps: Float32Array) -> BestPixels:
+    """The 5 best pixels of each map [P, H, W], best first, lower raster index first among ties."""
     flat = maps.reshape(len(maps), -1)
-    best = np.argsort(-flat, axis=1, kind="stable")[:, :TOP]
-    return centroid(np.take_along_axis(flat, best, axis=1), best, maps.shape[-1], compat)
+    order = np.argsort(-flat, axis=1, kind="stable")[:, :TOP]
+    return BestPixels(np.take_along_axis(flat, order, axis=1), order)
 
 
 def read_points_dense(
