@@ -33,18 +33,18 @@ def check_mask(mask: NDArray[Any], frame_hw: tuple[int, int]) -> UInt8Array:
     if mask.ndim != 2 or mask.shape != tuple(frame_hw):
         shape = "x".join(map(str, mask.shape))
         raise InputError(
-            f"The mask is {shape} but the frames are {frame_hw[0]}x{frame_hw[1]}: give one of that size."
+            f"the mask is {shape} but the frames are {frame_hw[0]}x{frame_hw[1]}: give one of that size."
         )
     if mask.dtype.kind not in "bui":
-        raise InputError(f"The mask holds {mask.dtype} values: give object ids as whole numbers, 0 for background.")
+        raise InputError(f"the mask holds {mask.dtype} values: give object ids as whole numbers, 0 for background.")
     ids = np.unique(mask)
     count = int(np.count_nonzero(ids))
     if count == 0:
-        raise InputError("The mask is empty: mark at least one object with an id from 1 to 255.")
+        raise InputError("the mask is empty: mark at least one object with an id from 1 to 255.")
     if count > MAX_OBJECTS:
-        raise InputError(f"The mask holds {count} objects: at most {MAX_OBJECTS} can be tracked at once.")
+        raise InputError(f"the mask holds {count} objects: at most {MAX_OBJECTS} can be tracked at once.")
     if ids[0] < 0 or ids[-1] > MAX_OBJECTS:
-        raise InputError(f"The mask holds ids from {ids[0]} to {ids[-1]}: renumber the objects to 1..{MAX_OBJECTS}.")
+        raise InputError(f"the mask holds ids from {ids[0]} to {ids[-1]}: renumber the objects to 1..{MAX_OBJECTS}.")
     return mask.astype(np.uint8)
 
 
@@ -95,7 +95,7 @@ def _keep_every_object(
     """Give each object that `small` lacks the nearest cell that is not another object's only one; in place."""
     if len(ids) > small.size:
         raise InputError(
-            f"The mask holds {len(ids) - 1} objects but frames of {network_hw[0]}x{network_hw[1]} have only "
+            f"the mask holds {len(ids) - 1} objects but frames of {network_hw[0]}x{network_hw[1]} have only "
             f"{small.size} feature cells: ask for a larger --size."
         )
     cells = np.bincount(small.reshape(-1), minlength=256)

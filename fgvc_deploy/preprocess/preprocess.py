@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.preprocess.lab import Float32Array, lab_planes
-from fgvc_deploy.preprocess.resize import UInt8Array, resize_linear
+from fgvc_deploy.preprocess.resize import UInt8Array, check_rgb, resize_linear
 from fgvc_deploy.settings import PreprocessSettings
 
 
@@ -26,6 +26,7 @@ class Preprocessor:
 
         Raises InputError when the frame is not uint8 RGB.
         """
+        check_rgb(rgb)
         frame = resize_linear(rgb, size) if rgb.shape[:2] != tuple(size) else rgb
         planes = self._lab(frame) if self.settings.color_space == "lab" else self._rgb(frame)
         return planes[None]

@@ -102,4 +102,4 @@ def resize_linear(rgb: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 def check_rgb(rgb: UInt8Array) -> None:
     """Raise InputError unless `rgb` is a non-empty uint8 [H, W, 3]."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise InputError(f"A frame must be uint8 RGB of shape [H, W, 3]; this one is {rgb.dtype} {list(rgb.shape)}.")
+        raise InputError(f"a frame must be uint8 RGB of shape [H, W, 3]; this one is {rgb.dtype} {list(rgb.shape)}.")

@@ -41,7 +41,7 @@ def parse_size(size: str | tuple[int, int] | SizeSpec | None, default: SizeSpec 
         return size
     spec = _parse_text(size) if isinstance(size, str) else _fixed(*size)
     if spec.kind != "native" and min(spec.height, spec.width) < MIN_SIDE:
-        raise InputError(f"Size {size!r} is too small: every side must be at least {MIN_SIDE} pixels.")
+        raise InputError(f"size {size!r} is too small: every side must be at least {MIN_SIDE} pixels.")
     return spec
 
 
@@ -56,7 +56,7 @@ def _parse_text(text: str) -> SizeSpec:
         return _fixed(int(found[1]), int(found[2]))
     if found := re.fullmatch(r"short:(\d{1,5})", text):
         return SizeSpec("short", int(found[1]), int(found[1]))
-    raise InputError(f"Size {text!r} is not understood: write HEIGHTxWIDTH (480x854), short:N (short:256) or native.")
+    raise InputError(f"size {text!r} is not understood: write HEIGHTxWIDTH (480x854), short:N (short:256) or native.")
 
 
 def resolve_size(spec: SizeSpec, source_hw: tuple[int, int]) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def resolve_size(spec: SizeSpec, source_hw: tuple[int, int]) -> tuple[int, int]:
         hw = (_scaled(height, spec.height, min(hw)), _scaled(width, spec.height, min(hw)))
     if min(hw) < MIN_SIDE:
         raise InputError(
-            f"Frames of {height}x{width} give a network size of {hw[0]}x{hw[1]}: every side must be at least "
+            f"frames of {height}x{width} give a network size of {hw[0]}x{hw[1]}: every side must be at least "
             f"{MIN_SIDE} pixels, so ask for a larger --size."
         )
     return hw
