@@ -1,0 +1,104 @@
+"""Exact search for one block of queries: tiles of queries against their clipped key windows, frame after frame.
+
+How a whole map is cut into blocks and shared among threads is the business of `tiled.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.propagation.base import Float32Array, Int32Array, Window
+from fgvc_deploy.propagation.topk import RunningTopK
+from fgvc_deploy.propagation.windows import allowed_keys, reach
+
+# 8 x 8 queries need 1.9 times the products of a circle of radius 15; smaller tiles multiply slower than they save.
+TILE = 8
+# Products of one step, so that they stay in the second-level cache however large the window is.
+STEP_PRODUCTS = 1 << 18
+
+
+class Block(NamedTuple):
+    """Query pixels y0 <= y < y1, x0 <= x < x1."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+
+class BlockSearch:
+    """The best keys of a block of queries, from feature maps [H, W, C] of the query and of every key slot."""
+
+    def __init__(
+        self, query: Float32Array, keys: Sequence[Float32Array], window: Window, topk: int, block: Block
+    ) -> None:
+        height, width, channels = query.shape
+        far = reach(window, (height, width))
+        self._keys, self._window, self._block, self._height, self._width = keys, window, block, height, width
+        self._topk, self._reach = topk, far
+        self._top, self._bottom = max(0, block.y0 - far), min(height, block.y1 + far)
+        self._left, self._right = max(0, block.x0 - far), min(width, block.x1 + far)
+        self._query = np.ascontiguousarray(query[block.y0 : block.y1, block.x0 : block.x1]).reshape(-1, channels)
+        self._best = RunningTopK(len(self._query), topk)
+        most = TILE * (block.x1 - block.x0) * (self._right - self._left)
+        self._products = np.empty(max(STEP_PRODUCTS, most), dtype=np.float32)
+        self._hits = np.empty(self._products.shape, dtype=np.bool_)
+
+    def run(self) -> tuple[Float32Array, Int32Array]:
+        """Scores and positions [queries of the block, k], as in `Matches`."""
+        # The newest frame is the most alike: it gives thresholds that turn most keys of the others away.
+        for slot in reversed(range(len(self._keys))):
+            # One copy makes the window of every tile of the block a plain matrix.
+            strip = np.ascontiguousarray(self._keys[slot][self._top : self._bottom, self._left : self._right])
+            for y in range(self._block.y0, self._block.y1, TILE):
+                for first, last in self._steps(y):
+                    self._search(strip, slot, y, first, last)
+            self._best.settle()
+        return self._best.result()
+
+    def _steps(self, y: int) -> list[tuple[int, int]]:
+        """Key rows of the tile at row `y`, cut into steps of bounded size, nearest first."""
+        first, last = max(0, y - self._reach), min(self._height, y + TILE + self._reach)
+        columns = self._right - self._left
+        rows = max(1, STEP_PRODUCTS // (columns * TILE * (self._block.x1 - self._block.x0)))
+        steps = [(row, min(last, row + rows)) for row in range(first, last, rows)]
+        return sorted(steps, key=lambda step: abs(step[0] + step[1] - 2 * y - TILE))
+
+    def _search(self, strip: Float32Array, slot: int, y: int, first: int, last: int) -> None:
+        """Offer the keys of rows first..last-1 to the queries of the tile at row `y`."""
+        block, columns = self._block, self._right - self._left
+        wide, high = block.x1 - block.x0, min(TILE, block.y1 - y)
+        queries = slice((y - block.y0) * wide, (y - block.y0 + high) * wide)
+        keys = strip[first - self._top : last - self._top].reshape(-1, strip.shape[-1])
+        shape = (len(keys), wide * high)
+        products = self._products[: shape[0] * shape[1]].reshape(shape)
+        np.matmul(keys, self._query[queries].T, out=products)
+        allowed = allowed_keys(self._window, (first - y, last - first, high), (self._left - block.x0, columns, wide))
+        chosen = self._above_threshold(products, allowed, queries)
+        key, query = np.divmod(chosen, shape[1])
+        row, column = np.divmod(key, columns)
+        position = (slot * self._height + first + row) * self._width + self._left + column
+        self._best.add(query + queries.start, products.ravel()[chosen], position.astype(np.int32))
+
+    def _above_threshold(
+        self, products: Float32Array, allowed: NDArray[np.bool_], queries: slice
+    ) -> NDArray[np.intp]:
+        """Flat indices of the products that may belong to the top-k."""
+        threshold = self._best.threshold[queries]
+        hits = self._hits[: products.size].reshape(products.shape)
+        if np.isfinite(threshold).all():
+            # Few pass, so the window is looked up for those alone.
+            passed = np.flatnonzero(np.greater(products, threshold, out=hits))
+            return passed[allowed.ravel()[passed]]
+        if self._topk < len(products):
+            inside = np.where(allowed, products, -np.inf).T
+            kth = np.partition(np.ascontiguousarray(inside), -self._topk, axis=1)[:, -self._topk]
+            np.greater_equal(products, kth, out=hits)
+            hits &= allowed
+            np.maximum(threshold, kth, out=threshold)
+            return np.flatnonzero(hits)
+        return np.flatnonzero(allowed)
