@@ -31,6 +31,6 @@ def gaussian_maps(xy: NDArray[Any], hw: tuple[int, int], sigma: float, stride: i
 def gaussian_labels(xy: NDArray[Any], hw: tuple[int, int], sigma: float, stride: int) -> Float32Array:
     """The same values pixel-major for the trackers: float32 [h' * w', P], C-contiguous, rows in raster order."""
     xy = np.asarray(xy)
-    rows = _profile(xy[:, 1], hw[0], sigma, stride).T
-    cols = _profile(xy[:, 0], hw[1], sigma, stride).T
-    return (rows[:, None, :] * np.ascontiguousarray(cols)[None, :, :]).reshape(-1, len(xy))
+    rows = np.ascontiguousarray(_profile(xy[:, 1], hw[0], sigma, stride).T)
+    cols = np.ascontiguousarray(_profile(xy[:, 0], hw[1], sigma, stride).T)
+    return (rows[:, None, :] * cols[None, :, :]).reshape(-1, len(xy))

@@ -52,7 +52,7 @@ def test_grey_has_no_colour() -> None:
     lightness, a, b = Preprocessor(PreprocessSettings())(grey, (16, 16))[0]
     assert (np.diff(lightness.reshape(-1)) >= 0).all()
     assert lightness.reshape(-1)[[0, -1]].tolist() == [-1.0, 1.0]
-    # OpenCV interpolates between table entries, which is off by up to 0.43 units (goldens item 3), over the std of 127.
+    # Interpolating between table entries is off by up to 0.43 units (goldens item 3), over the std of 127.
     assert max(np.abs(a).max(), np.abs(b).max()) <= 0.43 / 127
 
 
