@@ -96,16 +96,17 @@ def boundary_map(mask: Bools) -> Bools:
 def dilate(mask: Bools, radius: int) -> Bools:
     """`mask` grown by the disk dx^2 + dy^2 <= radius^2, clipped at the image borders."""
     height, width = mask.shape
-    # Running counts along rows: a pixel is reached from row y + dy if any pixel within dx of it is set there.
-    counts = np.zeros((height, width + 1), np.int32)
-    np.cumsum(mask, axis=1, out=counts[:, 1:])
-    column = np.arange(width)
+    # Running counts along rows: a pixel is reached from row y + dy if the count rises within dx of it there.
+    counts = np.zeros((height, width + 2 * radius + 1), np.int32)
+    np.cumsum(mask, axis=1, out=counts[:, radius + 1 : radius + 1 + width])
+    counts[:, radius + 1 + width :] = counts[:, radius + width, None]
     grown = np.zeros_like(mask)
-    for dy in range(-min(radius, height - 1), min(radius, height - 1) + 1):
+    vertical = min(radius, height - 1)
+    for dy in range(-vertical, vertical + 1):
         reach = int(np.sqrt(radius**2 - dy**2))
-        right, left = np.minimum(column + reach + 1, width), np.maximum(column - reach, 0)
         source = counts[max(0, dy) : height + min(0, dy)]
-        grown[max(0, -dy) : height + min(0, -dy)] |= source[:, right] > source[:, left]
+        after, before = (source[:, start : start + width] for start in (radius + reach + 1, radius - reach))
+        grown[max(0, -dy) : height + min(0, -dy)] |= after > before
     return grown
 
 
