@@ -9,26 +9,35 @@ import numpy as np
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
 from fgvc_deploy.errors import BackendError, BundleError
+from fgvc_deploy.settings import EncoderSettings
 
 MISSING = "ONNX Runtime is not installed; install it with `pip install 'fgvc-deploy[cpu]'`."
 
 
-class OnnxRuntimeEncoder:
-    """Runs the bundle's ONNX encoder; the same input gives the same bits for a given number of threads.
+def create(bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> OnnxRuntimeEncoder:
+    """The encoder of a bundle; errors as `OnnxRuntimeEncoder`, and `BundleError` when the bundle has no such file."""
+    artefact = bundle.find(kind="encoder", target="onnx", precision=precision)
+    where = f"{bundle.path}: {artefact.path!r}"
+    return OnnxRuntimeEncoder(bundle.read(artefact), bundle.manifest.encoder, where=where, threads=threads)
 
-    `threads` bounds the threads inside an operator; None leaves it to ONNX Runtime (the physical cores).
-    Raises `BackendError` when ONNX Runtime is missing or cannot load the file, `BundleError` when the file is not the
-    encoder that the manifest describes.
+
+class OnnxRuntimeEncoder:
+    """Runs an ONNX encoder; the same input gives the same bits for a given number of threads.
+
+    `model` is the content of the file, `where` names it in errors.  `threads` bounds the threads inside an operator;
+    None leaves it to ONNX Runtime (the physical cores).  Raises `BackendError` when ONNX Runtime is missing or cannot
+    load the model, `BundleError` when the model is not the encoder that `settings` describe.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
-        artefact = bundle.find(kind="encoder", target="onnx", precision=precision)
-        self._where = f"{bundle.path}: {artefact.path!r}"
-        self._stride = bundle.manifest.encoder.stride
-        self._session = _session(bundle.read(artefact), self._where, threads)
-        self._input = _check_interface(self._session, bundle.manifest.encoder.channels, self._where)
+    def __init__(
+        self, model: bytes, settings: EncoderSettings, *, where: str = "the encoder", threads: int | None = None
+    ) -> None:
+        self._where = where
+        self._stride = settings.stride
+        self._session = _session(model, where, threads)
+        self._input = _check_interface(self._session, settings.channels, where)
 
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
@@ -59,8 +68,10 @@ def _session(model: bytes, where: str, threads: int | None) -> Any:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class
+        # Its first line reads "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : what is wrong."
+        reason = str(error).splitlines()[0].rpartition(" : ")[2].removesuffix(".")
         raise BackendError(
-            f"{where} cannot be loaded by ONNX Runtime {ort.__version__} ({str(error).splitlines()[0]}); "
+            f"{where} cannot be loaded by ONNX Runtime {ort.__version__} ({reason}); "
             "update it with `pip install -U onnxruntime`, or export the checkpoint again."
         ) from None
 

@@ -16,14 +16,13 @@ from fgvc_deploy.errors import BackendError, InputError
 class EncoderEntry:
     """One row of the table.
 
-    `target` is the artefact it runs, `needs` the import name of the package it stands on, `mend` the command that
-    installs that.
+    `target` is the artefact it runs; `module` has `create(bundle, *, threads, precision)`; `needs` is the import name
+    of the package it stands on, and `mend` the command that installs that.
     """
 
     name: str
     target: str
     module: str
-    factory: str
     needs: str
     mend: str
 
@@ -34,7 +33,6 @@ ENCODER_BACKENDS: tuple[EncoderEntry, ...] = (
         name="onnxruntime",
         target="onnx",
         module="fgvc_deploy.encoders.onnxruntime",
-        factory="OnnxRuntimeEncoder",
         needs="onnxruntime",
         mend="pip install 'fgvc-deploy[cpu]'",
     ),
@@ -101,5 +99,5 @@ def _holds(bundle: Bundle, target: str, precision: str | None) -> bool:
 
 
 def _make(entry: EncoderEntry, bundle: Bundle, threads: int | None, precision: str) -> EncoderBackend:
-    factory = getattr(importlib.import_module(entry.module), entry.factory)
-    return cast(EncoderBackend, factory(bundle, threads=threads, precision=precision))
+    module = importlib.import_module(entry.module)
+    return cast(EncoderBackend, module.create(bundle, threads=threads, precision=precision))
