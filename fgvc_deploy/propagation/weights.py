@@ -42,8 +42,9 @@ def propagate(matches: Matches, weights: Float32Array, labels: Sequence[Float32A
     rows = max(1, GATHERED // max(1, topk * points))
     for start in range(0, size, rows):
         part = slice(start, start + rows)
-        gathered = _gather(matches.positions[part].ravel(), labels)
-        np.matmul(weights[part, None, :], gathered.reshape(-1, topk, points), out=carried[part, None, :])
+        positions = matches.positions[part]
+        gathered = _gather(positions.ravel(), labels).reshape(*positions.shape, points)
+        np.matmul(weights[part, None, :], gathered, out=carried[part, None, :])
     return carried
 
 

@@ -1,0 +1,115 @@
+"""Coarse-to-fine matching: an explicit mode that is cheaper and not exact.  It is never chosen silently.
+
+How it differs from the repository's coarse-to-fine, which is never called there (goldens item 15):
+- the coarse map is pooled from the fine features, not given by a second layer;
+- the answer is on the fine grid, not on the coarse one;
+- each fine query keeps its own offset from the coarse match, instead of sharing the point scale * match;
+- keys outside the image do not exist, instead of competing with affinity 0;
+- the coarse match is the arg-max of the cosines themselves, without a softmax that rounds some of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Int32Array, Matches, Window
+from fgvc_deploy.propagation.features import check_request, unit_features
+from fgvc_deploy.propagation.fine_cells import Indices, fine_cells
+from fgvc_deploy.propagation.threads import run_jobs, worker_count
+from fgvc_deploy.propagation.tiled import TiledBackend
+from fgvc_deploy.propagation.topk import topk_rows
+
+# Gathered keys, and products, of one step: 8 MB each.
+STEP_VALUES = 1 << 21
+
+
+class CoarseToFineBackend:
+    """Top-k inside a small fine window around each coarse cell's best match.
+
+    Pooled cells of scale x scale pixels find their best cell on each key frame within `coarse_radius` cells (distance
+    < radius); every fine query then takes the (2 * fine_radius + 1)^2 keys around its own position plus scale times
+    that displacement, moved into the image when a cut cell makes it leave, and clipped.  Top-k over all key frames
+    jointly.  Scores are fine cosines, as in exact matching; only the candidates differ.
+    """
+
+    name = "coarse_to_fine"
+
+    def __init__(
+        self, scale: int = 4, coarse_radius: float = 8.0, fine_radius: int = 4, threads: int | None = None
+    ) -> None:
+        if scale < 2 or fine_radius < 1 or not coarse_radius > 0:
+            raise InputError(
+                f"coarse-to-fine with scale {scale}, coarse radius {coarse_radius}, fine radius {fine_radius} cannot "
+                "work: use a scale of 2 or more, a positive coarse radius and a fine radius of 1 or more"
+            )
+        self.scale, self.coarse_radius, self.fine_radius = scale, coarse_radius, fine_radius
+        self.threads = worker_count(threads)
+        self._coarse = TiledBackend(threads)
+
+    def prepare(self, features: Float32Array) -> FeatureMap:
+        """Normalise raw features [H, W, C]; `packed` is the coarse FeatureMap."""
+        fine = unit_features(features)
+        return FeatureMap(fine.hw, fine.unit, pool_cells(fine, self.scale))
+
+    def match(self, query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> Matches:
+        """Top-k over all key frames jointly.
+
+        `window` is checked but not used: the reach is coarse_radius and fine_radius, given to the constructor.
+        Raises InputError when the arguments do not fit together or were not prepared by this backend.
+        """
+        check_request(query, keys, window, topk)
+        best = self.coarse_matches(query, keys)
+        size = query.hw[0] * query.hw[1]
+        scores = np.empty((size, topk), dtype=np.float32)
+        positions = np.empty((size, topk), dtype=np.int32)
+
+        def search(cells: Indices) -> None:
+            pixels, found = self._search(query, keys, best, cells, topk)
+            scores[pixels], positions[pixels] = found
+
+        width = self.scale + 2 * self.fine_radius
+        step = max(1, STEP_VALUES // (width**2 * max(self.scale**2, query.unit.shape[1])))
+        jobs = [np.arange(start, min(len(best), start + step)) for start in range(0, len(best), step)]
+        run_jobs(search, jobs, self.threads)
+        return Matches(scores, positions)
+
+    def coarse_matches(self, query: FeatureMap, keys: Sequence[FeatureMap]) -> Int32Array:
+        """Best coarse cell of every coarse query cell on each key frame: int32 [cells, T], raster positions."""
+        maps = [frame.packed for frame in (query, *keys)]
+        expected = tuple(-(-side // self.scale) for side in query.hw)
+        if any(not isinstance(coarse, FeatureMap) or coarse.hw != expected for coarse in maps):
+            raise InputError("a frame was not prepared by this coarse-to-fine backend: use its own prepare()")
+        window = Window("circle", self.coarse_radius)
+        found = [self._coarse.match(maps[0], [coarse], window, 1).positions for coarse in maps[1:]]
+        return np.concatenate(found, axis=1)
+
+    def _search(
+        self, query: FeatureMap, keys: Sequence[FeatureMap], best: Int32Array, cells: Indices, topk: int
+    ) -> tuple[Indices, tuple[Float32Array, Int32Array]]:
+        """Raster positions of the queries of some cells, and their top-k scores and positions."""
+        channels = query.unit.shape[1]
+        kept: list[tuple[Float32Array, Int32Array]] = []
+        for slot, key in enumerate(keys):
+            area = fine_cells(query.hw, self.scale, self.fine_radius, cells, best[cells, slot])
+            gathered = key.unit[area.keys].reshape(len(cells), -1, channels)
+            products = np.matmul(query.unit[area.queries], gathered.transpose(0, 2, 1))
+            products[~area.allowed] = -np.inf
+            places = np.repeat(area.keys + slot * len(key.unit), products.shape[1], axis=0).astype(np.int32)
+            kept.append(topk_rows(products[area.real], places[area.real.ravel()], topk))
+        scores, positions = (np.concatenate(part, axis=1) for part in zip(*kept, strict=True))
+        return area.queries[area.real], topk_rows(scores, positions, topk)
+
+
+def pool_cells(fine: FeatureMap, scale: int) -> FeatureMap:
+    """Mean of the unit features of each scale x scale cell, L2-normalised again.
+
+    A cell cut by the border averages the pixels it has.  Unit features, so that no pixel outweighs another.
+    """
+    height, width = fine.hw
+    rows = np.add.reduceat(fine.unit.reshape(height, width, -1), np.arange(0, height, scale), axis=0)
+    sums = np.add.reduceat(rows, np.arange(0, width, scale), axis=1)
+    # Dividing by the number of pixels would change nothing: normalising follows.
+    return unit_features(sums)

@@ -1,0 +1,170 @@
+"""The NumPy backend finds what the reference finds, on any map, window, k and number of key frames."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.propagation.base import FeatureMap, Matches, Window
+from fgvc_deploy.propagation.tiled import TiledBackend
+from fgvc_kernels.reference import check_matches
+
+Shape = Literal["circle", "square"]
+BACKEND = TiledBackend(threads=2)
+
+
+@pytest.fixture
+def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`np.empty` returns NaN and huge numbers, so that reading memory before writing it shows."""
+
+    def poisoned(shape: Any, dtype: Any = float, **options: Any) -> NDArray[Any]:
+        kind = np.dtype(dtype).kind
+        return np.full(shape, np.nan if kind == "f" else np.iinfo(dtype).max if kind in "iu" else 1, dtype, **options)
+
+    monkeypatch.setattr(np, "empty", poisoned)
+
+
+def random_maps(hw: tuple[int, int], frames: int, channels: int = 8, seed: int = 0) -> list[FeatureMap]:
+    """Query first, then the key frames."""
+    rng = np.random.default_rng(seed)
+    shape = (*hw, channels)
+    return [BACKEND.prepare(rng.standard_normal(shape).astype(np.float32)) for _ in range(frames + 1)]
+
+
+def checked(maps: list[FeatureMap], window: Window, topk: int, rows: range | None = None) -> Matches:
+    """Match and compare with the reference; scores are float32 sums of unit features, hence 1e-6."""
+    query, *keys = maps
+    found = BACKEND.match(query, keys, window, topk)
+    units = [key.unit for key in keys]
+    check_matches(
+        found.scores, found.positions, query.unit, units, query.hw, *window, topk, tolerance=1e-6, rows=rows
+    )
+    return found
+
+
+@pytest.mark.usefixtures("poisoned_memory")
+@pytest.mark.parametrize("hw", [(9, 13), (1, 1), (1, 37), (37, 1), (8, 8), (66, 11), (24, 25)])
+@pytest.mark.parametrize(
+    "window",
+    [
+        *[Window("circle", radius) for radius in (0.5, 1.0, 1.5, 4.0, 7.5, 15.0, 100.0)],
+        *[Window("square", radius) for radius in (0.5, 1.0, 3.7, 100.0, np.inf)],
+    ],
+    ids=lambda window: f"{window.shape}{window.radius:g}",
+)
+@pytest.mark.parametrize(("frames", "topk"), [(1, 1), (1, 10), (3, 10), (2, 300)])
+def test_equals_the_reference(hw: tuple[int, int], window: Window, frames: int, topk: int) -> None:
+    checked(random_maps(hw, frames), window, topk)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60, database=None)
+@given(
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.sampled_from(["circle", "square"]),
+    st.floats(0.1, 40),
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.integers(0, 10**6),
+)
+def test_equals_the_reference_anywhere(
+    hw: tuple[int, int], shape: Shape, radius: float, topk: int, frames: int, channels: int, seed: int
+) -> None:
+    checked(random_maps(hw, frames, channels, seed), Window(shape, radius), topk)
+
+
+@pytest.mark.usefixtures("poisoned_memory")
+def test_a_window_of_several_steps() -> None:
+    """70 x 70 keys times 64 queries do not fit one step; random and tied scores."""
+    maps = random_maps((70, 70), 2, channels=4)
+    some = range(0, 4900, 13)
+    checked(maps, Window("circle", 90.5), 10, some)
+    checked([maps[0], maps[0], maps[0]], Window("square", 70.0), 40, some)
+
+
+def test_identical_features_everywhere() -> None:
+    flat = BACKEND.prepare(np.full((40, 41, 5), 3.0, np.float32))
+    found = checked([flat, flat, flat], Window("circle", 15.0), 10)
+    np.testing.assert_allclose(found.scores, 1, rtol=0, atol=1e-6)
+
+
+def test_a_few_distinct_features() -> None:
+    """Ties by the hundred: values must be right, whichever of the equal keys are named."""
+    rng = np.random.default_rng(2)
+    palette = rng.standard_normal((3, 6)).astype(np.float32)
+    maps = [BACKEND.prepare(palette[rng.integers(0, 3, (21, 22))]) for _ in range(4)]
+    checked(maps, Window("circle", 7.5), 10)
+
+
+def test_a_key_frame_listed_twice() -> None:
+    query, key = random_maps((19, 18), 1)
+    twice = checked([query, key, key], Window("circle", 4.0), 10)
+    once = checked([query, key], Window("circle", 4.0), 5)
+    np.testing.assert_array_equal(twice.scores, np.repeat(once.scores, 2, axis=1))
+
+
+def test_fewer_keys_than_k() -> None:
+    found = checked(random_maps((5, 6), 2), Window("circle", 1.5), 32)
+    assert np.isfinite(found.scores).sum(axis=1).tolist()[:2] == [8, 12]
+    assert (found.positions[np.isneginf(found.scores)] == 0).all()
+
+
+def test_zero_features_match_everything_equally() -> None:
+    """Zero features normalise to zero: cosine 0 with every key, and finite results."""
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((3, 10, 11, 4)).astype(np.float32)
+    features[0, 4:7, 4:7] = 0
+    features[1:, 2:5] = 1e-30
+    found = checked([BACKEND.prepare(frame) for frame in features], Window("circle", 3.0), 10)
+    assert (found.scores.reshape(10, 11, 10)[5, 5] == 0).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_the_answer_does_not_depend_on_threads_or_history(threads: int) -> None:
+    query, *keys = random_maps((70, 45), 4, channels=32)
+    window = Window("circle", 7.5)
+    first = TiledBackend(threads=1).match(query, keys, window, 10)
+    backend = TiledBackend(threads=threads)
+    backend.match(keys[0], keys[1:], Window("square", 3.0), 4)
+    for _ in range(2):
+        again = backend.match(query, keys, window, 10)
+        np.testing.assert_array_equal(again.scores, first.scores)
+        np.testing.assert_array_equal(again.positions, first.positions)
+
+
+def test_inputs_are_left_alone() -> None:
+    maps = random_maps((12, 9), 2)
+    before = [frame.unit.copy() for frame in maps]
+    checked(maps, Window("circle", 4.0), 3)
+    for frame, unit in zip(maps, before, strict=True):
+        np.testing.assert_array_equal(frame.unit, unit)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keys": []}, "no key frames"),
+        ({"keys": random_maps((4, 6), 1)}, "a key frame is"),
+        ({"keys": random_maps((4, 5), 1, channels=3)}, "a key frame is"),
+        ({"window": Window("disc", 3.0)}, "'disc' is unknown"),  # type: ignore[arg-type]
+        ({"window": Window("circle", 0.0)}, "radius 0.0 leaves no keys"),
+        ({"window": Window("circle", float("nan"))}, "radius nan leaves no keys"),
+        ({"topk": 0}, "k must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
+    query, *keys = random_maps((4, 5), 2)
+    arguments: dict[str, Any] = {"query": query, "keys": keys, "window": Window("circle", 3.0), "topk": 4}
+    with pytest.raises(InputError, match=message):
+        BACKEND.match(**(arguments | change))
+
+
+def test_no_threads_is_an_error() -> None:
+    with pytest.raises(InputError, match="0 threads"):
+        TiledBackend(threads=0)
