@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.preprocess import Preprocessor
-from fgvc_deploy.preprocess.size import resolve_size
+from fgvc_deploy.preprocess.size import parse_size, resolve_size
 from fgvc_deploy.propagation.base import FeatureMap, PropagationBackend
-from fgvc_deploy.results.timing import StageTimer
+from fgvc_deploy.results.stages import StageTimer
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 
 Size = str | tuple[int, int] | None
@@ -31,24 +31,27 @@ class Engine:
     default_size: str
     encoder: EncoderBackend
     matcher: PropagationBackend
-    timer: StageTimer = field(default_factory=StageTimer)
+    _preprocessor: Preprocessor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._preprocessor = Preprocessor(self.preprocess_settings)
 
     def network_size(self, size: Size, source_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width the encoder sees for a source of `source_hw`; None is the bundle's default size."""
-        return resolve_size(size, source_hw, default=self.default_size)
+        return resolve_size(parse_size(size, parse_size(self.default_size)), source_hw)
 
     def feature_size(self, network_hw: tuple[int, int]) -> tuple[int, int]:
         """Feature grid for a network size: ceil(size / stride)."""
         stride = self.encoder_settings.stride
         return -(-network_hw[0] // stride), -(-network_hw[1] // stride)
 
-    def features(self, frame: NDArray[np.uint8], network_hw: tuple[int, int]) -> FeatureMap:
+    def features(self, frame: NDArray[np.uint8], network_hw: tuple[int, int], timer: StageTimer) -> FeatureMap:
         """Features of one uint8 RGB frame [H, W, 3], normalised once."""
-        with self.timer.stage("preprocess"):
-            image = Preprocessor(self.preprocess_settings)(frame, network_hw)
-        with self.timer.stage("encode"):
+        with timer.stage("preprocess"):
+            image = self._preprocessor(frame, network_hw)
+        with timer.stage("encode"):
             features = self.encoder.encode(image)
-        with self.timer.stage("prepare"):
+        with timer.stage("prepare"):
             return self.matcher.prepare(features)
 
 

@@ -1,5 +1,7 @@
 """Errors meant for people: which thing, what is wrong, what to do.  The command line turns them into exit code 2."""
 
+from typing import Any
+
 
 class FgvcError(Exception):
     """Base of every error this package raises on purpose; its text is one or two sentences for the user."""
@@ -12,8 +14,11 @@ class InputError(FgvcError, ValueError):
 class SourceFault(InputError):
     """A video stopped being readable part-way: frames before the fault were delivered and stay valid.
 
-    `frame_index` is the index of the first frame that could not be read.
+    `frame_index` is the index of the first frame that could not be read.  `partial` holds what an offline call of
+    `Model` had computed before the fault (Tracks, or masks), else None.
     """
+
+    partial: Any = None
 
     def __init__(self, message: str, frame_index: int) -> None:
         super().__init__(message)

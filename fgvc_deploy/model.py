@@ -5,19 +5,16 @@ The work happens in `trackers` (one frame at a time) and `pipeline` (whole video
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fgvc_deploy import encoders
 from fgvc_deploy.bundle import Bundle, open_bundle
+from fgvc_deploy.encoders import select as encoders
 from fgvc_deploy.engine import Engine, Size
 from fgvc_deploy.errors import InputError, SourceFault
-from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames
+from fgvc_deploy.pipeline import OnFrame, PointFrame, mask_frames, point_frames
 from fgvc_deploy.propagation.select import create_propagation, propagation_names
 from fgvc_deploy.queries import check_queries
 from fgvc_deploy.settings import Compat, PropagationSettings
@@ -25,10 +22,10 @@ from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.point_labels import LabelKind
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.tracks import Tracks
-from fgvc_deploy.video.source import Source, open_source
+from fgvc_deploy.video.source import open_source
 
-FrameResult = TypeVar("FrameResult", PointFrame, MaskFrame)
-Progress = Callable[[int, int | None], None]
+Source = str | Path | NDArray[np.uint8]
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "edge_lite0"
 
 
 class Model:
@@ -82,7 +79,7 @@ class Model:
         backend: str = "auto",
         propagation: PropagationSettings | None = None,
     ) -> MaskTracker:
-        """A streaming tracker for the objects of `first_mask`, uint8 ids [H, W]; its first `step` takes that frame."""
+        """A streaming tracker for the objects of `first_mask`, uint8 ids [H, W]; the first `step` takes its frame."""
         return MaskTracker(self.engine(backend, propagation), first_mask, size=size, compat=compat)
 
     def track(
@@ -96,14 +93,14 @@ class Model:
         propagation: PropagationSettings | None = None,
         bidirectional: bool = False,
         kind: LabelKind = "point",
-        progress: Progress | None = None,
+        on_frame: OnFrame | None = None,
     ) -> Tracks:
         """Track query points through a whole video.
 
         `source`: path, URL or uint8 RGB array [T, H, W, 3].  `queries_tyx` [N, 3]: (frame, y, x) in source pixels,
         integer = pixel centre.  `size`: what the encoder sees, None for the bundle's default.  With `bidirectional`
-        points are followed backwards from their query frame too, which takes a second pass.  `progress` is called
-        with (frames done, frames in all or None).
+        points are followed backwards from their query frame too, which takes a second pass.  `on_frame` is called
+        after every frame of a pass.
 
         Returns Tracks in the order of the queries.  Raises InputError for unusable input; a SourceFault (video
         broken part-way) carries what was tracked before the fault as its attribute `partial`.
@@ -111,13 +108,10 @@ class Model:
         tracker = self.point_tracker(size=size, compat=compat, backend=backend, propagation=propagation, kind=kind)
         queries = check_queries(queries_tyx)
         results: list[PointFrame] = []
-        backward = (lambda: tracker.renewed()) if bidirectional else None
-        with open_source(source) as video, closing(point_frames(video, tracker, queries, backward)) as frames:
+        with open_source(source) as video:
+            frames = point_frames(video, tracker, queries, bidirectional=bidirectional, on_frame=on_frame)
             try:
-                for result in frames:
-                    results.append(result._replace(frame=_NO_FRAME))
-                    if progress:
-                        progress(len(results), video.frame_count)
+                results.extend(result._replace(frame=_NO_FRAME) for result in frames)
             except SourceFault as fault:
                 fault.partial = _as_tracks(results, queries)
                 raise
@@ -132,7 +126,7 @@ class Model:
         compat: Compat = "corrected",
         backend: str = "auto",
         propagation: PropagationSettings | None = None,
-        progress: Progress | None = None,
+        on_frame: OnFrame | None = None,
     ) -> NDArray[np.uint8]:
         """Carry the objects of the first frame's mask through a video: uint8 [T, H, W], ids as in `first_mask`.
 
@@ -140,12 +134,9 @@ class Model:
         """
         tracker = self.mask_tracker(first_mask, size=size, compat=compat, backend=backend, propagation=propagation)
         masks: list[NDArray[np.uint8]] = []
-        with open_source(source) as video, closing(mask_frames(video, tracker)) as frames:
+        with open_source(source) as video:
             try:
-                for result in frames:
-                    masks.append(result.mask)
-                    if progress:
-                        progress(len(masks), video.frame_count)
+                masks.extend(result.mask for result in mask_frames(video, tracker, on_frame=on_frame))
             except SourceFault as fault:
                 fault.partial = np.stack(masks) if masks else None
                 raise
@@ -155,24 +146,25 @@ class Model:
 _NO_FRAME = np.zeros((0, 0, 3), np.uint8)
 
 
-def load(bundle: str | Path, *, threads: int | None = None) -> Model:
-    """Open and verify a bundle directory or .zip; `threads` bounds every backend, None lets each choose.
+def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Model:
+    """Open and verify a bundle directory or .zip; None opens the one shipped with the package.
 
+    `threads` bounds every backend, None lets each choose.
     Raises BundleError when it is missing, damaged or newer than this version.
     """
-    return Model(open_bundle(bundle), threads=threads)
+    return Model(open_bundle(bundle or DEFAULT_BUNDLE), threads=threads)
 
 
 def split_backend(backend: str) -> tuple[str, str]:
     """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`."""
     encoder, matcher = "auto", "auto"
     for name in backend.split("+"):
-        if name in encoders.encoder_names():
+        if name in [e.name for e in encoders.ENCODER_BACKENDS]:
             encoder = name
         elif name in propagation_names():
             matcher = name
         elif name != "auto":
-            known = ", ".join(["auto", *encoders.encoder_names(), *propagation_names()])
+            known = ", ".join(["auto", *[e.name for e in encoders.ENCODER_BACKENDS], *propagation_names()])
             raise InputError(f"there is no backend {name!r}; choose from {known}, or join two by '+'.")
     return encoder, matcher
 

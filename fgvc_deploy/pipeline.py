@@ -5,15 +5,18 @@ The offline call is a loop over `step`, so both give the same numbers.  Writing 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.errors import SourceFault
-from fgvc_deploy.queries import check_frames_exist, query_frames
+from fgvc_deploy.errors import InputError, SourceFault
+from fgvc_deploy.queries import query_frames
+from fgvc_deploy.results.queries import check_times
 from fgvc_deploy.spool import FrameSpool
+from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointStep, PointTracker
 
 Frame = NDArray[np.uint8]
@@ -44,12 +47,15 @@ def point_frames(
     after the last good frame.  With `bidirectional` nothing is yielded before both passes are done; the frames wait
     in a temporary file, the results (N * T * 13 bytes) in memory.  `on_frame` is called after every step of a pass.
     """
+    check_times(queries_tyx, None)
     starts = query_frames(queries_tyx, tracker.compat)
     xy = np.ascontiguousarray(queries_tyx[:, 2:0:-1])
-    if bidirectional:
-        yield from _both_ways(frames, tracker, xy, starts, on_frame)
-    else:
-        yield from _forward(frames, tracker, xy, starts, on_frame)
+    count = 0
+    run = _both_ways if bidirectional else _forward
+    for result in run(frames, tracker, xy, starts, on_frame):
+        count += 1
+        yield result
+    check_times(queries_tyx, count)
 
 
 def _forward(
@@ -70,7 +76,6 @@ def _forward(
         if on_frame:
             on_frame()
         count += 1
-    check_frames_exist(starts, count)
 
 
 def _both_ways(
@@ -84,8 +89,8 @@ def _both_ways(
     results: list[PointFrame] = []
     with FrameSpool() as spool:
         try:
-            for result in _forward(spool.record(frames), tracker, xy, starts, on_frame):
-                results.append(result._replace(frame=_NO_FRAME))
+            forward = _forward(spool.record(frames), tracker, xy, starts, on_frame)
+            results.extend(result._replace(frame=_NO_FRAME) for result in forward)
         except SourceFault as error:
             fault = error
         last = len(results) - 1
@@ -124,3 +129,52 @@ def _spread(step: PointStep, frame: Frame, query_of_id: NDArray[np.int64], count
 
 
 _NO_FRAME = np.zeros((0, 0, 3), np.uint8)
+
+
+class MaskFrame(NamedTuple):
+    """One frame and its object ids, uint8 [H, W]."""
+
+    frame_index: int
+    frame: Frame
+    mask: NDArray[np.uint8]
+
+
+def mask_frames(
+    frames: Iterable[Frame],
+    tracker: MaskTracker,
+    *,
+    query_frame: int = 0,
+    bidirectional: bool = False,
+    on_frame: OnFrame | None = None,
+) -> Iterator[MaskFrame]:
+    """Carry the tracker's first mask, which lies on frame `query_frame`, through all frames; yields them in order.
+
+    Frames before it get an empty mask or, with `bidirectional`, the mask followed backwards: then frames and masks up
+    to there wait in temporary files.  Raises InputError when the source ends before `query_frame`.
+    """
+    source = iter(frames)
+    with FrameSpool() as spool:
+        for index, frame in enumerate(spool.record(source) if bidirectional else source):
+            if index == query_frame:
+                break
+            if not bidirectional:
+                yield MaskFrame(index, frame, np.zeros(frame.shape[:2], np.uint8))
+        else:
+            raise InputError(f"the mask lies on frame {query_frame}, but the source ends before it.")
+        if bidirectional:
+            yield from _masks_before(spool, tracker.renewed(), on_frame)
+    for index, following in enumerate(itertools.chain([frame], source), query_frame):
+        yield MaskFrame(index, following, tracker.step(following))
+        if on_frame:
+            on_frame()
+
+
+def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | None) -> Iterator[MaskFrame]:
+    """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time."""
+    with FrameSpool() as masks:
+        for _ in masks.record(tracker.step(frame) for frame in spool.backward()):
+            if on_frame:
+                on_frame()
+        pairs = zip(spool.forward(), masks.backward(), strict=True)
+        for index, (frame, mask) in enumerate(itertools.islice(pairs, len(spool) - 1)):
+            yield MaskFrame(index, frame, mask)

@@ -39,16 +39,4 @@ def query_frames(queries_tyx: NDArray[np.float32], compat: Compat) -> NDArray[np
     if compat == "reference" and (frames != times).any():
         row = int(np.flatnonzero(frames != times)[0])
         raise InputError(f"query {row} starts at t={times[row]:g}: the reference needs whole frame numbers.")
-    if (frames < 0).any():
-        row = int(np.flatnonzero(frames < 0)[0])
-        raise InputError(f"query {row} starts at t={times[row]:g}, before the first frame; frames count from 0.")
     return frames
-
-
-def check_frames_exist(frames: NDArray[np.int64], frame_count: int) -> None:
-    """Raise InputError for a query that starts after the last frame."""
-    if (frames >= frame_count).any():
-        row = int(np.flatnonzero(frames >= frame_count)[0])
-        raise InputError(
-            f"query {row} starts on frame {frames[row]}, but the source has {frame_count} frames, 0 to {frame_count - 1}."
-        )

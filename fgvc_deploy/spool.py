@@ -28,6 +28,9 @@ class FrameSpool:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def __len__(self) -> int:
+        return self._count
+
     def record(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Pass frames on, keeping a copy of each."""
         for frame in frames:

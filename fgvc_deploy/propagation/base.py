@@ -43,7 +43,7 @@ class Matches(NamedTuple):
     """Best keys of every query pixel, best first.
 
     `scores` float32 [H*W, k]: cosine similarity, -inf where a pixel has fewer than k keys.
-    `positions` int32 [H*W, k]: slot * H*W + y*W + x, slot = position in the list of key frames; 0 where score is -inf.
+    `positions` int32 [H*W, k]: slot * H*W + y*W + x, slot = place in the list of key frames; 0 where score is -inf.
     Equal scores come in no particular order.
     """
 

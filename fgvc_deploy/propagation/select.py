@@ -1,4 +1,4 @@
-"""The table of propagation backends: what each needs, and how to get it.  Choosing happens here, arithmetic elsewhere."""
+"""The table of propagation backends: what each needs, and how to get it.  No arithmetic here."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def propagation_names() -> tuple[str, ...]:
     return tuple(entry.name for entry in PROPAGATION_BACKENDS)
 
 
-def create_propagation(
-    name: str, settings: PropagationSettings, threads: int | None = None
-) -> PropagationBackend:
+def create_propagation(name: str, settings: PropagationSettings, threads: int | None = None) -> PropagationBackend:
     """Make the propagation backend `name`, or the first that runs here for `auto`.
 
     Coarse-to-fine is a mode of the bundle's settings, never chosen silently.  Raises InputError for an unknown name
@@ -75,4 +73,6 @@ def _pick(name: str) -> PropagationEntry:
             if reason is not None:
                 raise BackendError(f"propagation backend '{name}' cannot run here: {reason}; {entry.mend}")
             return entry
-    raise InputError(f"no propagation backend is called '{name}'; choose auto or one of {', '.join(propagation_names())}")
+    raise InputError(
+        f"no propagation backend is called '{name}'; choose auto or one of {', '.join(propagation_names())}"
+    )

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.labels.gaussian import gaussian_labels, gaussian_maps, keypoint_labels
-from fgvc_deploy.readout.points_dense import read_maps
+from fgvc_deploy.labels.gaussian import gaussian_labels, gaussian_maps
+from fgvc_deploy.labels.keypoints import keypoint_labels
+from fgvc_deploy.readout.points_dense import read_full_maps
 from fgvc_deploy.settings import Compat, PropagationSettings
 
 Float32Array = NDArray[np.float32]
@@ -27,7 +28,8 @@ def label_points(
     if kind == "point":
         return gaussian_labels(xy, network_hw, settings.label_sigma, stride)
     if compat == "reference":
-        return keypoint_labels(xy, network_hw, settings.keypoint_sigma, stride)
+        feature_hw = (-(-network_hw[0] // stride), -(-network_hw[1] // stride))
+        return keypoint_labels(xy, network_hw, feature_hw, settings.keypoint_sigma)
     return gaussian_labels(xy, network_hw, settings.keypoint_sigma, stride)
 
 
@@ -45,6 +47,5 @@ def read_query_points(
     """
     if compat == "corrected" or kind == "keypoint":
         return xy, np.ones(len(xy), np.float32)
-    maps = gaussian_maps(xy, network_hw, settings.label_sigma)
-    read_xy, peak = read_maps(maps)
-    return read_xy.astype(np.float32), peak.astype(np.float32)
+    read = read_full_maps(gaussian_maps(xy, network_hw, settings.label_sigma), compat)
+    return read.xy.astype(np.float32), read.peak

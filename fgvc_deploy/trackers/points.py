@@ -15,10 +15,11 @@ from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.readout.points import read_points
+from fgvc_deploy.results.stages import StageTimer
 from fgvc_deploy.settings import Compat
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
 from fgvc_deploy.trackers.propagator import LabelGroup, Propagator
-from fgvc_deploy.readout.points import read_points
 
 Float32Array = NDArray[np.float32]
 
@@ -59,15 +60,25 @@ class PointTracker:
     def __init__(
         self, engine: Engine, *, size: Size = None, compat: Compat = "corrected", kind: LabelKind = "point"
     ) -> None:
+        self.compat: Compat = compat
+        self.timer = StageTimer()
         self._engine = engine
         self._size = size
-        self._compat: Compat = compat
         self._kind: LabelKind = kind
         self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
         self._groups: list[_PointGroup] = []
         self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
         self._next_id = 0
         self._map: PixelMap | None = None
+
+    def renewed(self) -> PointTracker:
+        """A new tracker with the same settings and no points."""
+        return PointTracker(self._engine, size=self._size, compat=self.compat, kind=self._kind)
+
+    @property
+    def network_hw(self) -> tuple[int, int]:
+        """Height and width the encoder sees; known from the first frame on."""
+        return self._pixel_map().network_hw
 
     @property
     def frame_index(self) -> int:
@@ -107,7 +118,8 @@ class PointTracker:
             raise InputError(
                 f"no point has the id {', '.join(map(str, unknown))}; `tracker.ids` lists those tracked."
             )
-        self._pending = [(i[keep], p[keep]) for i, p in self._pending if (keep := ~np.isin(i, gone)).any()]
+        waiting = [(i, p, ~np.isin(i, gone)) for i, p in self._pending]
+        self._pending = [(i[keep], p[keep]) for i, p, keep in waiting if keep.any()]
         for group in list(self._groups):
             self._keep(group, ~np.isin(group.ids, gone))
 
@@ -132,18 +144,17 @@ class PointTracker:
         if self._map is None:
             for _, points in self._pending:
                 _check_inside(points, hw)
-            self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self._compat)
+            self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self.compat)
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
-        return self._engine.features(frame, self._pixel_map().network_hw)
+        return self._engine.features(frame, self._pixel_map().network_hw, self.timer)
 
     def step_features(self, features: FeatureMap) -> PointStep:
         """The part of a step that follows the encoder."""
-        timer = self._engine.timer
-        with timer.stage("propagate"):
+        with self.timer.stage("propagate"):
             self._propagator.advance(features)
-        with timer.stage("readout"):
+        with self.timer.stage("readout"):
             for group in self._groups:
                 self._read(group)
         pending, self._pending = self._pending, []
@@ -154,24 +165,19 @@ class PointTracker:
     def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:
         pixel_map = self._pixel_map()
         xy = pixel_map.to_network(points).astype(np.float32)
-        geometry = (pixel_map.network_hw, self._engine.encoder_settings.stride)
-        settings = self._engine.propagation
-        labels = label_points(xy, *geometry, settings, self._kind, self._compat)
-        read_xy, confidence = read_query_points(xy, *geometry, settings, self._kind, self._compat)
+        hw, stride, settings = pixel_map.network_hw, self._engine.encoder_settings.stride, self._engine.propagation
+        labels = label_points(xy, hw, stride, settings, self._kind, self.compat)
+        read_xy, confidence = read_query_points(xy, hw, settings, self._kind, self.compat)
         self._groups.append(_PointGroup(self._propagator.start_group(labels), ids, read_xy, confidence))
 
     def _read(self, group: _PointGroup) -> None:
         """Read the newest label maps; a vanished point stays where it was last seen, with confidence 0."""
-        network_hw = self._pixel_map().network_hw
-        stride = self._engine.encoder_settings.stride
-        xy, peak = read_points(
-            group.labels.labels, self._engine.feature_size(network_hw), network_hw, stride, self._compat
-        )
-        if self._compat == "corrected":
-            vanished = peak <= 0
-            xy = np.where(vanished[:, None], group.xy, xy)
-        group.xy = xy.astype(np.float32)
-        group.confidence = np.clip(peak, 0.0, 1.0).astype(np.float32)
+        hw, stride = self._pixel_map().network_hw, self._engine.encoder_settings.stride
+        xy, peak = read_points(group.labels.labels, self._engine.feature_size(hw), hw, stride, self.compat)
+        # Only `corrected` says NaN; the reference's own answer, (-1, -1), passes through.
+        gone = np.isnan(xy).any(axis=1)
+        group.xy = np.where(gone[:, None], group.xy, xy).astype(np.float32)
+        group.confidence = np.where(gone, 0.0, np.clip(peak, 0.0, 1.0)).astype(np.float32)
 
     def _collect(self) -> PointStep:
         ids = np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups)])

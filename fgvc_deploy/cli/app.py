@@ -1,0 +1,55 @@
+"""`fgvc-deploy`: the verbs, and how errors become exit codes.
+
+Exit codes: 0 done; 2 wrong usage or bad input, in one sentence; 130 stopped with Ctrl-C; 1 an unexpected error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fgvc_deploy.cli import doctor, export, run
+from fgvc_deploy.errors import FgvcError
+
+app = typer.Typer(
+    name="fgvc-deploy",
+    help="Track points, masks and keypoints in a video with a trained FGVC encoder, on any machine.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"fgvc-deploy {version('fgvc-deploy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command `fgvc-deploy`; `arguments` replaces sys.argv[1:]."""
+    try:
+        app(arguments)
+    except FgvcError as error:
+        print(f"fgvc-deploy: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("fgvc-deploy: stopped.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,70 @@
+"""`fgvc-deploy doctor`: what can run here, and what mends the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fgvc_deploy.doctor import Diagnosis, diagnose
+
+
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle to check; without it, the one that ships with the package.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Show what is installed, which backends can run here and, for each that cannot, why and what mends it.
+
+    Exit code 2 when the bundle is damaged or nothing here can run it.
+    """
+    diagnosis = diagnose(bundle)
+    if as_json:
+        print(json.dumps(_as_dict(diagnosis), indent=2))
+    else:
+        _print(diagnosis)
+    raise typer.Exit(2 if diagnosis.problem else 0)
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    console = Console(highlight=False)
+    for key, value in diagnosis.machine.items():
+        console.print(f"{key:10} {value}", markup=False)
+    packages = [f"{name} {found}" for name, found in diagnosis.packages.items() if found]
+    console.print(f"{'packages':10} {', '.join(packages)}", markup=False)
+    table = Table("backend", "kind", "can run here", box=None, pad_edge=False)
+    for state in diagnosis.backends:
+        table.add_row(state.name, state.kind, "yes" if state.reason is None else f"no: {state.reason}")
+    console.print(table)
+    if diagnosis.bundle:
+        _print_bundle(console, diagnosis)
+    if diagnosis.problem:
+        console.print(f"problem: {diagnosis.problem}", markup=False, style="red")
+
+
+def _print_bundle(console: Console, diagnosis: Diagnosis) -> None:
+    assert diagnosis.bundle is not None
+    manifest = diagnosis.bundle.manifest
+    console.print(
+        f"bundle     {diagnosis.bundle.path}: {manifest.encoder.arch}, stride {manifest.encoder.stride}, "
+        f"{manifest.encoder.channels} channels, {manifest.provenance.weights}",
+        markup=False,
+    )
+    for artefact in manifest.artefacts:
+        kind = f"{artefact.kind} {artefact.target} {artefact.precision or ''}".rstrip()
+        console.print(f"           {artefact.path}: {kind}, {artefact.bytes / 1e6:.2f} MB, verified", markup=False)
+
+
+def _as_dict(diagnosis: Diagnosis) -> dict[str, object]:
+    return {
+        "machine": diagnosis.machine,
+        "packages": diagnosis.packages,
+        "backends": [state._asdict() for state in diagnosis.backends],
+        "bundle": diagnosis.bundle.manifest.model_dump(mode="json") if diagnosis.bundle else None,
+        "problem": diagnosis.problem,
+    }

