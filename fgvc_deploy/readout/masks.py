@@ -18,10 +18,11 @@ UInt8Array = NDArray[np.uint8]
 _BAND_PIXELS = 1 << 17
 
 FAINT = 0.05
-"""Corrected mode: a class whose best pixel is below this is not stretched.
+"""Corrected mode: a class whose best pixel is below this has left the frame.
 
 A pixel with one of its ten equal matches on an object has label 0.1.  Below half of that no pixel of the frame has a
-match worth counting, and stretching would turn leftovers into a full-strength object.
+match worth counting, and stretching would turn leftovers into a full-strength object.  Such a class is left out: with
+its plain labels it would still win where the stretched background is 0.
 """
 
 
@@ -31,6 +32,19 @@ class _Band(NamedTuple):
     out: slice
     features: slice
     taps: MapTaps
+
+
+class _Entrant(NamedTuple):
+    """A class that competes, and the range of its upsampled map."""
+
+    channel: int
+    low: np.float32
+    high: np.float32
+
+
+def _plain(channel: int) -> _Entrant:
+    """A class whose values need no stretching."""
+    return _Entrant(channel, np.float32(0), np.float32(1))
 
 
 def read_masks(
@@ -46,24 +60,30 @@ def read_masks(
 ) -> UInt8Array:
     """Object ids uint8 [H, W] from labels float32 [h * w, K]; `ids` [K] names the classes, the first wins ties.
 
-    `normalise` stretches every class to 0..1 over the frame where its maximum is above zero (`reference`) or at least
-    `faint` (`corrected`); other classes compete with their plain labels.
+    `normalise` stretches every class to 0..1 over the frame.  An all-zero class stays 0 (`reference`); one whose
+    maximum is below `faint` is left out (`corrected`).  Without `normalise` the plain labels compete.
     """
     maps = np.ascontiguousarray(labels.T).reshape(-1, *feature_hw)
     bands = list(_bands(map_taps(feature_hw, out_hw, stride, network_hw, compat)))
-    low, high = _ranges(maps, bands) if normalise else (np.zeros(len(maps)), np.zeros(len(maps)))
-    stretch = normalise & ((high > 0) if compat == "reference" else (high >= faint))
-    mask = np.empty(out_hw, dtype=np.uint8)
+    if normalise:
+        entrants = list(_ranges(maps, bands))
+        if compat == "reference":
+            entrants = [e if e.high > 0 else _plain(e.channel) for e in entrants]
+        else:
+            entrants = [e for e in entrants if e.high >= faint]
+    else:
+        entrants = [_plain(channel) for channel in range(len(maps))]
+    mask = np.full(out_hw, ids[0], dtype=np.uint8)
     for band in bands:
         best = np.full(mask[band.out].shape, -np.inf, dtype=np.float32)
-        for channel, object_id in enumerate(ids):
+        for channel, low, high in entrants:
             value = resize_maps(maps[channel, band.features], band.taps)
-            if stretch[channel]:
-                value -= low[channel]
-                value /= high[channel] - low[channel] + np.float32(1e-12)
+            if normalise:
+                value -= low
+                value /= high - low + np.float32(1e-12)
             better = value > best
             np.copyto(best, value, where=better)
-            np.copyto(mask[band.out], object_id, where=better)
+            np.copyto(mask[band.out], ids[channel], where=better)
     return mask
 
 
@@ -84,13 +104,11 @@ def _bands(taps: MapTaps) -> Iterator[_Band]:
         yield _Band(out, slice(first, last + 1), MapTaps(local, taps.cols))
 
 
-def _ranges(maps: Float32Array, bands: list[_Band]) -> tuple[Float32Array, Float32Array]:
-    """Smallest and largest value of every upsampled class [K]."""
-    low = np.full(len(maps), np.inf, dtype=np.float32)
-    high = np.full(len(maps), -np.inf, dtype=np.float32)
-    for band in bands:
-        for channel, plane in enumerate(maps):
+def _ranges(maps: Float32Array, bands: list[_Band]) -> Iterator[_Entrant]:
+    """Every class with the smallest and largest value of its upsampled map."""
+    for channel, plane in enumerate(maps):
+        low, high = np.float32(np.inf), np.float32(-np.inf)
+        for band in bands:
             value = resize_maps(plane[band.features], band.taps)
-            low[channel] = min(low[channel], value.min())
-            high[channel] = max(high[channel], value.max())
-    return low, high
+            low, high = min(low, value.min()), max(high, value.max())
+        yield _Entrant(channel, low, high)
