@@ -101,7 +101,7 @@ def _report(
     )
 
 
-def _settings(job: Job, model: Model, task: Task) -> dict[str, Any]:
+def _settings(job: Job, model: Model, task: Task[Any]) -> dict[str, Any]:
     manifest = model.bundle.manifest
     return {
         "track": job.kind,

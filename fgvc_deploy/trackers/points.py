@@ -142,9 +142,15 @@ class PointTracker:
         """Check a frame, and fix the frame size on the first one; waiting points are checked against it."""
         hw = check_frame(frame, self._map.source_hw if self._map else None)
         if self._map is None:
-            for _, points in self._pending:
-                _check_inside(points, hw)
+            self._check_pending(hw)
             self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self.compat)
+
+    def _check_pending(self, hw: tuple[int, int]) -> None:
+        """Refused points are forgotten, so that the tracker can go on without them."""
+        waiting, self._pending = self._pending, []
+        for _, points in waiting:
+            _check_inside(points, hw)
+        self._pending = waiting
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
@@ -210,7 +216,7 @@ def _check_points(xy: ArrayLike) -> Float32Array:
 
 def _check_inside(points: Float32Array, hw: tuple[int, int]) -> None:
     """A pixel reaches half a pixel beyond its centre, so -0.5 and W - 0.5 are the frame's edges."""
-    inside = (points >= -0.5).all(axis=1) & (points <= np.array([hw[1] - 0.5, hw[0] - 0.5])).all(axis=1)
+    inside = ((points >= -0.5) & (points <= np.array([hw[1] - 0.5, hw[0] - 0.5]))).all(axis=1)
     if not inside.all():
         row = int(np.flatnonzero(~inside)[0])
         x, y = points[row].tolist()
