@@ -20,10 +20,11 @@ from fgvc_deploy.propagation.features import check_request, unit_features
 from fgvc_deploy.propagation.fine_cells import Indices, fine_cells
 from fgvc_deploy.propagation.threads import run_jobs, worker_count
 from fgvc_deploy.propagation.tiled import TiledBackend
-from fgvc_deploy.propagation.topk import topk_rows
+from fgvc_deploy.propagation.topk import RunningTopK
 
-# Gathered keys, and products, of one step: 8 MB each.
+# Numbers gathered (8 MB) and queries answered in one step.
 STEP_VALUES = 1 << 21
+STEP_QUERIES = 1 << 10
 
 
 class CoarseToFineBackend:
@@ -67,13 +68,10 @@ class CoarseToFineBackend:
         positions = np.empty((size, topk), dtype=np.int32)
 
         def search(cells: Indices) -> None:
-            pixels, found = self._search(query, keys, best, cells, topk)
+            pixels, *found = self._search(query, keys, best, cells, topk)
             scores[pixels], positions[pixels] = found
 
-        width = self.scale + 2 * self.fine_radius
-        step = max(1, STEP_VALUES // (width**2 * max(self.scale**2, query.unit.shape[1])))
-        jobs = [np.arange(start, min(len(best), start + step)) for start in range(0, len(best), step)]
-        run_jobs(search, jobs, self.threads)
+        run_jobs(search, self._jobs(len(best), query.unit.shape[1]), self.threads)
         return Matches(scores, positions)
 
     def coarse_matches(self, query: FeatureMap, keys: Sequence[FeatureMap]) -> Int32Array:
@@ -86,21 +84,33 @@ class CoarseToFineBackend:
         found = [self._coarse.match(maps[0], [coarse], window, 1).positions for coarse in maps[1:]]
         return np.concatenate(found, axis=1)
 
+    def _jobs(self, cells: int, channels: int) -> list[Indices]:
+        """Runs of coarse cells, so many that the keys gathered for them are of bounded size."""
+        reachable = (self.scale + 2 * self.fine_radius) ** 2
+        step = max(1, min(STEP_QUERIES // self.scale**2, STEP_VALUES // (reachable * channels)))
+        return [np.arange(start, min(cells, start + step)) for start in range(0, cells, step)]
+
     def _search(
         self, query: FeatureMap, keys: Sequence[FeatureMap], best: Int32Array, cells: Indices, topk: int
-    ) -> tuple[Indices, tuple[Float32Array, Int32Array]]:
+    ) -> tuple[Indices, Float32Array, Int32Array]:
         """Raster positions of the queries of some cells, and their top-k scores and positions."""
-        channels = query.unit.shape[1]
-        kept: list[tuple[Float32Array, Int32Array]] = []
-        for slot, key in enumerate(keys):
-            area = fine_cells(query.hw, self.scale, self.fine_radius, cells, best[cells, slot])
-            gathered = key.unit[area.keys].reshape(len(cells), -1, channels)
-            products = np.matmul(query.unit[area.queries], gathered.transpose(0, 2, 1))
-            products[~area.allowed] = -np.inf
-            places = np.repeat(area.keys + slot * len(key.unit), products.shape[1], axis=0).astype(np.int32)
-            kept.append(topk_rows(products[area.real], places[area.real.ravel()], topk))
-        scores, positions = (np.concatenate(part, axis=1) for part in zip(*kept, strict=True))
-        return area.queries[area.real], topk_rows(scores, positions, topk)
+        height, width = query.hw
+        area = fine_cells(query.hw, self.scale, self.fine_radius, cells, cells)
+        rows = query.unit[area.queries].transpose(0, 2, 1)
+        running = RunningTopK(area.real.size, topk)
+        running.threshold[~area.real.ravel()] = np.inf
+        for slot in reversed(range(len(keys))):
+            reachable = fine_cells(query.hw, self.scale, self.fine_radius, cells, best[cells, slot])
+            products = np.matmul(keys[slot].unit[reachable.keys], rows)
+            chosen = running.candidates(products, reachable.allowed)
+            key, inside = np.divmod(chosen, self.scale**2)
+            owner = key // products.shape[1] * self.scale**2 + inside
+            position = reachable.keys.ravel()[key] + slot * height * width
+            running.add(owner, products.ravel()[chosen], position.astype(np.int32))
+            running.settle()
+        scores, positions = running.result()
+        real = area.real.ravel()
+        return area.queries.ravel()[real], scores[real], positions[real]
 
 
 def pool_cells(fine: FeatureMap, scale: int) -> FeatureMap:

@@ -15,7 +15,7 @@ class FineCells(NamedTuple):
     """Some coarse cells and the fine keys they may reach on one key frame; s = scale, b = s + 2 * fine_radius.
 
     `queries` [cells, s*s] and `keys` [cells, b*b] are raster positions, clipped into the image; `real` bool
-    [cells, s*s] is False where a cut cell has no pixel; `allowed` is bool [cells, s*s, b*b].
+    [cells, s*s] is False where a cut cell has no pixel; `allowed` is bool [cells, b*b, s*s].
     """
 
     queries: Indices
@@ -36,18 +36,18 @@ def fine_cells(hw: tuple[int, int], scale: int, fine_radius: int, cells: Indices
     queries = _raster(np.minimum(query_y, height - 1), np.minimum(query_x, width - 1), width)
     keys = _raster(np.clip(key_y, 0, height - 1), np.clip(key_x, 0, width - 1), width)
     allowed = near_y[:, :, None, :, None] & near_x[:, None, :, None, :]
-    return FineCells(queries, real.reshape(count, -1), keys, allowed.reshape(count, scale**2, block**2))
+    return FineCells(queries, real.reshape(count, -1), keys, allowed.reshape(count, block**2, scale**2))
 
 
 def _axis(size: int, scale: int, fine_radius: int, own: Indices, other: Indices) -> tuple[Indices, Indices, Bools]:
-    """Along one axis: query coordinates [n, s], key coordinates [n, b], and which of those are near [n, s, b]."""
+    """Along one axis: query coordinates [n, s], key coordinates [n, b], and which of those are near [n, b, s]."""
     inside = np.arange(scale)
     query = own[:, None] * scale + inside
     key = other[:, None] * scale - fine_radius + np.arange(scale + 2 * fine_radius)
     # A matched cell that the border cuts may lack the pixel at this offset; moving the centre keeps a window there.
     center = np.minimum(other[:, None] * scale + inside, size - 1)
-    near = np.abs(key[:, None, :] - center[:, :, None]) <= fine_radius
-    return query, key, near & ((key >= 0) & (key < size))[:, None, :]
+    near = np.abs(key[:, :, None] - center[:, None, :]) <= fine_radius
+    return query, key, near & ((key >= 0) & (key < size))[:, :, None]
 
 
 def _raster(y: Indices, x: Indices, width: int) -> Indices:

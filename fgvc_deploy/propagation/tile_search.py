@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fgvc_deploy.propagation.base import Float32Array, Int32Array, Window
 from fgvc_deploy.propagation.topk import RunningTopK
@@ -39,14 +38,13 @@ class BlockSearch:
         height, width, channels = query.shape
         far = reach(window, (height, width))
         self._keys, self._window, self._block, self._height, self._width = keys, window, block, height, width
-        self._topk, self._reach = topk, far
+        self._reach = far
         self._top, self._bottom = max(0, block.y0 - far), min(height, block.y1 + far)
         self._left, self._right = max(0, block.x0 - far), min(width, block.x1 + far)
         self._query = np.ascontiguousarray(query[block.y0 : block.y1, block.x0 : block.x1]).reshape(-1, channels)
         self._best = RunningTopK(len(self._query), topk)
         most = TILE * (block.x1 - block.x0) * (self._right - self._left)
         self._products = np.empty(max(STEP_PRODUCTS, most), dtype=np.float32)
-        self._hits = np.empty(self._products.shape, dtype=np.bool_)
 
     def run(self) -> tuple[Float32Array, Int32Array]:
         """Scores and positions [queries of the block, k], as in `Matches`."""
@@ -78,27 +76,8 @@ class BlockSearch:
         products = self._products[: shape[0] * shape[1]].reshape(shape)
         np.matmul(keys, self._query[queries].T, out=products)
         allowed = allowed_keys(self._window, (first - y, last - first, high), (self._left - block.x0, columns, wide))
-        chosen = self._above_threshold(products, allowed, queries)
+        chosen = self._best.candidates(products[None], allowed[None], queries)
         key, query = np.divmod(chosen, shape[1])
         row, column = np.divmod(key, columns)
         position = (slot * self._height + first + row) * self._width + self._left + column
         self._best.add(query + queries.start, products.ravel()[chosen], position.astype(np.int32))
-
-    def _above_threshold(
-        self, products: Float32Array, allowed: NDArray[np.bool_], queries: slice
-    ) -> NDArray[np.intp]:
-        """Flat indices of the products that may belong to the top-k."""
-        threshold = self._best.threshold[queries]
-        hits = self._hits[: products.size].reshape(products.shape)
-        if np.isfinite(threshold).all():
-            # Few pass, so the window is looked up for those alone.
-            passed = np.flatnonzero(np.greater(products, threshold, out=hits))
-            return passed[allowed.ravel()[passed]]
-        if self._topk < len(products):
-            inside = np.where(allowed, products, -np.inf).T
-            kth = np.partition(np.ascontiguousarray(inside), -self._topk, axis=1)[:, -self._topk]
-            np.greater_equal(products, kth, out=hits)
-            hits &= allowed
-            np.maximum(threshold, kth, out=threshold)
-            return np.flatnonzero(hits)
-        return np.flatnonzero(allowed)

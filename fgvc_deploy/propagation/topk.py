@@ -26,6 +26,27 @@ class RunningTopK:
         self._pending: list[tuple[NDArray[np.intp], Float32Array, Int32Array]] = []
         self._waiting = 0
 
+    def candidates(
+        self, products: Float32Array, allowed: NDArray[np.bool_], queries: slice = slice(None)
+    ) -> NDArray[np.intp]:
+        """Flat indices of the products that may belong to the top-k: they still have to be added.
+
+        `products` and `allowed` are [n, keys, m], for n groups of m queries that are the n * m rows `queries`.
+        """
+        threshold = self.threshold[queries].reshape(len(products), 1, -1)
+        if not np.isneginf(threshold).any():
+            # Few pass, so the window is looked up for those alone.
+            passed = np.flatnonzero(products > threshold)
+            return passed[allowed.ravel()[passed]]
+        topk = self._scores.shape[1]
+        if topk >= products.shape[1]:
+            return np.flatnonzero(allowed)
+        inside = np.ascontiguousarray(np.where(allowed, products, -np.inf).swapaxes(1, 2))
+        kth = np.partition(inside, -topk, axis=2)[:, None, :, -topk]
+        chosen = np.flatnonzero((products >= np.maximum(kth, threshold)) & allowed)
+        self.threshold[queries] = np.maximum(kth, threshold).ravel()
+        return chosen
+
     def add(self, queries: NDArray[np.intp], scores: Float32Array, positions: Int32Array) -> None:
         """Take candidates, in any order."""
         self._pending.append((queries, scores, positions))
@@ -59,10 +80,12 @@ class RunningTopK:
 def order_by_query(queries: NDArray[np.intp], scores: Float32Array) -> NDArray[np.intp]:
     """Indices that sort by query, then by falling score, then by index.
 
-    Query, score and index are packed into one uint64, because NumPy sorts plain integers several times faster than it
-    arg-sorts, and because the order is then total.
+    Query, score and index are packed into one uint64 where they fit, because NumPy sorts plain integers several times
+    faster than it arg-sorts.
     """
-    index_bits = np.uint64(max(1, len(scores).bit_length()))
+    if int(queries.max(initial=0)).bit_length() + 32 + len(scores).bit_length() > 64:
+        return np.lexsort((-scores, queries))
+    index_bits = np.uint64(len(scores).bit_length())
     bits = np.ascontiguousarray(scores).view(np.uint32)
     # Flip so that unsigned order is falling score: all bits of positive floats but the sign, nothing of negatives.
     falling = np.where(bits & SIGN, bits, ~(bits | SIGN)).astype(np.uint64)
