@@ -1,0 +1,36 @@
+// bf16 engine on AVX-512 BF16 (Zen 4 and later).  Included inside an ISA namespace.
+
+static inline void engine_begin() {}
+static inline void engine_end() {}
+
+constexpr int kHalfRun = 8;  // key pointers that fit the general registers, and chains enough to hide the latency
+
+static inline void score_keys(const uint16_t* query, const uint16_t* keys, int channels, float* out) {
+  __m512 sums[kHalfRun];
+  const uint16_t* key[kHalfRun];
+#pragma GCC unroll 16
+  for (int i = 0; i < kHalfRun; ++i) {
+    sums[i] = _mm512_setzero_ps();
+    key[i] = keys + int64_t(i) * channels;
+  }
+  for (int channel = 0; channel < channels; channel += 2) {
+    const __m512bh pairs = (__m512bh)_mm512_loadu_si512(query + channel * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kHalfRun; ++i) {
+      int32_t pair;
+      __builtin_memcpy(&pair, key[i] + channel, 4);
+      sums[i] = _mm512_dpbf16_ps(sums[i], pairs, (__m512bh)_mm512_set1_epi32(pair));
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kHalfRun; ++i) _mm512_storeu_ps(out + i * kLanes, sums[i]);
+}
+
+// queries: 2 x [C / 2][16][2]; keys: 4 x rows `channels` apart, two for each query tile; out [4][kRun][16]
+static inline void score_chunk(const uint16_t* const* queries, const uint16_t* const* keys, int channels, float* out) {
+  for (int part = 0; part < 4 * kRun / kHalfRun; ++part) {
+    const int run = part * kHalfRun / kRun;
+    const uint16_t* first = keys[run] + int64_t(part * kHalfRun % kRun) * channels;
+    score_keys(queries[run / 2], first, channels, out + part * kHalfRun * kLanes);
+  }
+}
