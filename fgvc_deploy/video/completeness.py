@@ -80,6 +80,18 @@ def _ts_end(file: BinaryIO, size: int) -> int | None:
     return None
 
 
+def _flv_end(file: BinaryIO, size: int) -> int | None:
+    """Where the last tag of an FLV file ends: 11 bytes of header, the data, 4 bytes of length."""
+    position = 9 + 4
+    while position + 4 <= size:
+        file.seek(position)
+        kind, *length = file.read(4)
+        if kind not in (8, 9, 18):
+            return None
+        position += 11 + int.from_bytes(length, "big") + 4
+    return max(position, size)
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerRules:
     """What can be believed about one container format.
@@ -87,7 +99,8 @@ class ContainerRules:
     `end`: the file's size by its own headers.  `count`: whether its frame count is written by the muxer.
     `duration`: whether its duration is written by the muxer (and not estimated from the last packets, which a cut
     file has too).  `flags_partial`: whether libav marks the packet in which a cut file ends.  `starts_anywhere`: a
-    recording may begin between two key frames, and what comes before the first one is not a fault.
+    recording may begin between two key frames, and what comes before the first one is not a fault.  `whole_pictures`:
+    a packet is a picture, so a picture that does not come out of the decoder was lost.
     """
 
     end: Callable[[BinaryIO, int], int | None] | None = None
@@ -95,15 +108,16 @@ class ContainerRules:
     duration: bool = False
     flags_partial: bool = True
     starts_anywhere: bool = False
+    whole_pictures: bool = False
 
 
 CONTAINERS: dict[str, ContainerRules] = {
-    "mov,mp4,m4a,3gp,3g2,mj2": ContainerRules(end=_iso_boxes_end, count=True, duration=True),
-    "matroska,webm": ContainerRules(end=_ebml_segment_end, duration=True),
+    "mov,mp4,m4a,3gp,3g2,mj2": ContainerRules(end=_iso_boxes_end, count=True, duration=True, whole_pictures=True),
+    "matroska,webm": ContainerRules(end=_ebml_segment_end, duration=True, whole_pictures=True),
     "avi": ContainerRules(end=_riff_end, count=True),
     "mpegts": ContainerRules(end=_ts_end, flags_partial=False, starts_anywhere=True),
     "mpeg": ContainerRules(starts_anywhere=True),
-    "flv": ContainerRules(duration=True),
+    "flv": ContainerRules(end=_flv_end, duration=True),
 }
 
 
@@ -139,7 +153,11 @@ class Coverage:
         if not is_video:
             return
         self.packets += 1
-        self.next_dts = None if packet.dts is None else packet.dts + (packet.duration or 1)
+        if packet.dts is not None:
+            self.next_dts = packet.dts + (packet.duration or 1)
+        elif self.packets == 1 and packet.pts is not None:
+            # Matroska stores no decoding times; libav knows them after a few packets.
+            self.next_dts = packet.pts + 1
         if packet.dts is not None and packet.time_base:
             now = float(packet.dts * packet.time_base)
             self._longest_gap = max(self._longest_gap, now - (now if self._previous is None else self._previous))

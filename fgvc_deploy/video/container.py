@@ -5,6 +5,8 @@ Packets and pictures are `decoder.py`'s business.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,10 +83,11 @@ class ContainerSource(FrameSource):
 
 
 def _open_decoder(address: Address) -> Decoder:
+    start = time.monotonic()
     try:
         decoder = Decoder(address)
     except av.FFmpegError as error:
-        raise InputError(_why_not(address, error)) from error
+        raise InputError(_why_not(address, error, time.monotonic() - start)) from error
     except OSError as error:
         raise InputError(f"{address.name} cannot be read ({error.strerror}).") from error
     if address.path and (decoder.format_name.endswith("_pipe") or decoder.format_name == "image2"):
@@ -98,12 +101,15 @@ def single_image(name: str) -> str:
     return f"{name} is a single image; give the folder of all frames, a pattern such as 'frames/*.png', or a video."
 
 
-def _why_not(address: Address, error: av.FFmpegError) -> str:
+def _why_not(address: Address, error: av.FFmpegError, seconds: float) -> str:
     name = address.name
     if address.path is None:
+        # What libav reports after a timeout depends on the protocol; the clock does not.
+        limit = address.timeout[0] if address.timeout else math.inf
+        reason = f"no answer in {limit:g} s" if seconds >= limit else error.strerror
         if address.format is not None:
-            return f"{name} cannot be opened ({error.strerror}); check that no other program uses it."
-        return f"{name} cannot be reached ({error.strerror}); {_NETWORK}."
+            return f"{name} cannot be opened ({reason}); check that no other program uses it."
+        return f"{name} cannot be reached ({reason}); {_NETWORK}."
     if isinstance(error, PermissionError):
         return f"{name} may not be read; change its permissions (chmod +r)."
     return _why_not_a_video(name, address.path)

@@ -18,6 +18,7 @@ from fgvc_deploy.errors import InputError, SourceFault
 from fgvc_deploy.video.base import Frame
 from fgvc_deploy.video.completeness import Coverage, container_rules, missing_bytes
 from fgvc_deploy.video.images import size_change
+from fgvc_deploy.video.pending import PendingPictures
 
 if TYPE_CHECKING:
     # The class is generic in PyAV's stubs only.
@@ -67,12 +68,19 @@ class Decoder:
             self.close()
             raise
         self._coverage = Coverage()
+        self._pending = PendingPictures(self._stream.codec_context.codec.canonical_name, self._rules.whole_pictures)
 
     def _video_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
-                return stream
-        raise InputError(f"{self._address.name} holds no video, only sound or data; give a video file.")
+            if stream.disposition & Disposition.attached_pic:
+                continue
+            if stream.codec_context is None:
+                raise InputError(
+                    f"{self._address.name} is in a format this PyAV cannot decode, or is damaged; convert it."
+                )
+            return stream
+        what = "no video, only sound or data" if self._container.streams else "no frames"
+        raise InputError(f"{self._address.name} holds {what}; give a video file.")
 
     def close(self) -> None:
         """Release everything; may be called more than once."""
@@ -131,6 +139,8 @@ class Decoder:
                 yield from self._decode(packet)
             self._check_complete()
             yield from self._decode(None)
+            if self._pending.lost_at_end():
+                raise _Broken("the last frames are damaged", None)
         except _Broken as broken:
             for picture in self._leftover():
                 if broken.safe_before is None or picture.pts is None or picture.pts < broken.safe_before:
@@ -139,6 +149,8 @@ class Decoder:
 
     def _decode(self, packet: Packet | None) -> Iterator[av.VideoFrame]:
         """Pictures that are ready after `packet`; None drains the decoder."""
+        if packet and not packet.is_discard:
+            self._pending.enter(packet.pts)
         try:
             pictures = self._stream.decode(packet)
         except av.EOFError:
@@ -150,6 +162,8 @@ class Decoder:
         for picture in pictures:
             if picture.is_corrupt and not self._address.live:
                 raise _Broken("the video is damaged", picture.pts)
+            if self._pending.leave(picture.pts):
+                raise _Broken("a frame is missing inside the video", picture.pts)
             yield picture
 
     def _leftover(self) -> list[av.VideoFrame]:
@@ -189,20 +203,24 @@ class Decoder:
             # Empty packets are end marks, and in AVI repeats of the picture before.
             yield from (packet for packet in self._container.demux(*streams) if packet.size)
         except av.FFmpegError as error:
-            raise _Broken(f"reading stopped ({error.strerror})", self._coverage.next_dts) from error
+            # ExitError is how PyAV reports that its timeout has passed.
+            waited = self._address.timeout[1] if self._address.timeout and isinstance(error, av.ExitError) else None
+            reason = f"nothing arrived for {waited:g} s" if waited else f"reading stopped ({error.strerror})"
+            raise _Broken(reason, self._coverage.next_dts) from error
 
     def _check_complete(self) -> None:
         if self._address.live:
             return
         if self._missing and not 0 < self._stream.frames <= self._coverage.packets:
             raise _Broken("the file is cut short", self._coverage.next_dts)
+        # Some muxers count the duration from zero and some from the first frame; taking zero is never too strict.
         duration = self._container.duration if self._rules.duration else None
-        end = ((self._container.start_time or 0) + duration) / av.time_base if duration else None
-        if short := self._coverage.shortfall(end):
+        if short := self._coverage.shortfall(duration / av.time_base if duration else None):
             raise _Broken(f"the video stops {short:.1f} s before its announced end", self._coverage.next_dts)
 
 
 def _to_rgb(picture: av.VideoFrame) -> Frame:
     rgb = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
-    quarter_turns = picture.rotation // 90 % 4
+    # libav's angle and NumPy's turns are both counterclockwise.
+    quarter_turns = round(picture.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb

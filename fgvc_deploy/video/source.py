@@ -27,8 +27,12 @@ _OPEN_TIMEOUT, _READ_TIMEOUT = 10.0, 10.0
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "srt")
 
 
+def _camera_device(number: int) -> Path:
+    return Path(f"/dev/video{number}")
+
+
 def _open_camera(text: str) -> FrameSource:
-    device = Path(f"/dev/video{int(text)}")
+    device = _camera_device(int(text))
     if not device.exists():
         found = ", ".join(sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video[0-9]*")))
         have = f"cameras here: {found}" if found else "this machine has no camera (no /dev/video*)"

@@ -37,7 +37,9 @@ class VideoCodec:
 CODECS: tuple[VideoCodec, ...] = (
     VideoCodec("h264", "libx264", {"preset": "veryfast", "crf": "18"}),
     VideoCodec("vp9", "libvpx-vp9", {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
-    VideoCodec("hevc", "libx265", {"preset": "veryfast", "crf": "22", "x265-params": "log-level=none"}, browser=False),
+    VideoCodec(
+        "hevc", "libx265", {"preset": "veryfast", "crf": "22", "x265-params": "log-level=none"}, browser=False
+    ),
     VideoCodec("mpeg4", "mpeg4", {"qmin": "3", "qmax": "5"}, browser=False),
 )
 
