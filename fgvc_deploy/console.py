@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,16 @@ class Reporter:
                 yield _BarTicker(bar, task)
         else:
             yield _LineTicker(self, what, total)
+
+    @contextmanager
+    def stages(self) -> Iterator[Callable[[str, float], None]]:
+        """For work in named steps: call the result with (what comes now, share of the work done before it)."""
+        if self._silent or not self.console.is_terminal:
+            yield lambda what, share: self.say(what)
+            return
+        with Progress(BarColumn(), TextColumn("{task.description}"), console=self.console, transient=True) as bar:
+            task = bar.add_task("", total=1.0)
+            yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
 class Ticker:

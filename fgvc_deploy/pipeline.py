@@ -66,8 +66,7 @@ def _forward(
     on_frame: OnFrame | None,
 ) -> Iterator[PointFrame]:
     query_of_id = np.zeros(0, np.int64)
-    count = 0
-    for frame in frames:
+    for count, frame in enumerate(frames):
         due = np.flatnonzero(starts == count)
         if len(due):
             tracker.add_points(xy[due])
@@ -75,7 +74,6 @@ def _forward(
         yield _spread(tracker.step(frame), frame, query_of_id, len(xy))
         if on_frame:
             on_frame()
-        count += 1
 
 
 def _both_ways(

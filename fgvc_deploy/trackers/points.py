@@ -181,7 +181,7 @@ class PointTracker:
         hw, stride = self._pixel_map().network_hw, self._engine.encoder_settings.stride
         xy, peak = read_points(group.labels.labels, self._engine.feature_size(hw), hw, stride, self.compat)
         # Only `corrected` says NaN; the reference's own answer, (-1, -1), passes through.
-        gone = np.isnan(xy).any(axis=1)
+        gone = np.isnan(xy[:, 0])
         group.xy = np.where(gone[:, None], group.xy, xy).astype(np.float32)
         group.confidence = np.where(gone, 0.0, np.clip(peak, 0.0, 1.0)).astype(np.float32)
 

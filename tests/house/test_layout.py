@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("fgvc_deploy", "kernels/fgvc_kernels", "export/fgvc_export", "training/fgvc_training", "benchmarks/fgvc_benchmarks")
+PACKAGES = (
+    "fgvc_deploy",
+    "kernels/fgvc_kernels",
+    "export/fgvc_export",
+    "training/fgvc_training",
+    "benchmarks/fgvc_benchmarks",
+)
 
 
 @pytest.mark.parametrize("folder", ["kernels", "export", "training", "benchmarks"])

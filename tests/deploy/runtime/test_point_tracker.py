@@ -19,8 +19,11 @@ QUERIES_TYX = np.array([[0, 20, 30], [3, 40, 41.5], [0, 33, 22], [11, 30, 50]], 
 MOTION_XY = np.array([2.0, 1.0])
 
 
-def _offline(clip: Clip, engine: Engine, queries: NDArray[np.float32], **options: bool) -> NDArray[np.float32]:
-    return np.stack([r.xy for r in point_frames(clip, PointTracker(engine), queries, **options)], axis=1)
+def _offline(
+    clip: Clip, engine: Engine, queries: NDArray[np.float32], bidirectional: bool = False
+) -> NDArray[np.float32]:
+    results = point_frames(clip, PointTracker(engine), queries, bidirectional=bidirectional)
+    return np.stack([r.xy for r in results], axis=1)
 
 
 def test_points_follow_the_motion(quick_engine: EngineFactory, moving_clip: Clip) -> None:
@@ -211,7 +214,7 @@ def test_bad_points_are_named(quick_engine: EngineFactory, moving_clip: Clip) ->
     with pytest.raises(InputError, match="at least one row"):
         tracker.add_points(np.zeros((0, 2)))
     with pytest.raises(InputError, match="point 1 is not a number"):
-        tracker.add_points([[1, 1], [np.nan, 2]])
+        tracker.add_points(np.array([[1, 1], [np.nan, 2]]))
     tracker.step(moving_clip[0])
     with pytest.raises(InputError, match="point 0 at x=80, y=3 lies outside the 80x64 frame"):
         tracker.add_points([[80, 3]])
@@ -231,4 +234,4 @@ def test_a_bad_waiting_point_does_not_stop_the_tracker(quick_engine: EngineFacto
 
 
 def _xy(step: PointStep) -> list[list[float]]:
-    return np.round(step.xy, 3).tolist()
+    return [[round(x, 3), round(y, 3)] for x, y in step.xy.tolist()]

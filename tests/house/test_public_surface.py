@@ -1,0 +1,102 @@
+"""The public names and the command line are a promise: whoever changes one changes this file and the CHANGELOG."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import typer.main
+
+import fgvc_deploy
+from fgvc_deploy.cli.app import app
+
+NAMES = [
+    "BackendError",
+    "Bundle",
+    "BundleError",
+    "CheckpointError",
+    "FgvcError",
+    "InputError",
+    "MaskTracker",
+    "Model",
+    "OutputError",
+    "ParityError",
+    "PointStep",
+    "PointTracker",
+    "PropagationSettings",
+    "SourceFault",
+    "Tracks",
+    "load",
+    "open_bundle",
+]
+
+OPTIONS = {
+    "run": "--backend --bidirectional --codec --compat --grid --json --keypoints --mask --mode --model --no-overlay "
+    "--out --overlay --overwrite --points --query-frame --query-order --quiet --size --threads -q source",
+    "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
+    "doctor": "--json bundle",
+}
+
+METHODS = {
+    "Model": ["engine", "mask_tracker", "point_tracker", "track", "track_masks"],
+    "PointTracker": [
+        "add_points",
+        "encode",
+        "frame_index",
+        "ids",
+        "network_hw",
+        "open",
+        "remove_points",
+        "renewed",
+        "step",
+        "step_features",
+    ],
+    "MaskTracker": ["encode", "frame_index", "network_hw", "open", "renewed", "step", "step_features"],
+}
+
+
+def test_public_names() -> None:
+    assert sorted(fgvc_deploy.__all__) == NAMES
+    assert dir(fgvc_deploy) == NAMES
+    for name in NAMES:
+        assert inspect.getdoc(getattr(fgvc_deploy, name)), name
+
+
+def test_public_methods() -> None:
+    for name, methods in METHODS.items():
+        found = [m for m in vars(getattr(fgvc_deploy, name)) if not m.startswith("_")]
+        assert sorted(found) == methods, name
+
+
+# Typer carries its own copy of click, so its classes cannot be named here.
+def _commands() -> dict[str, Any]:
+    root: Any = typer.main.get_command(app)
+    return {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
+
+
+def _options(command: Any) -> str:
+    return " ".join(sorted(name for p in command.params for name in [*p.opts, *p.secondary_opts]))
+
+
+def test_command_line() -> None:
+    assert {name: _options(command) for name, command in _commands().items()} == OPTIONS
+
+
+def test_every_option_is_explained() -> None:
+    for verb, command in _commands().items():
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{verb}: {parameter.name}"
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """`--help` must stay quick: no video library, no runtime, no torch."""
+    heavy = ["torch", "triton", "onnx", "onnxruntime", "av", "cv2", "PIL", "matplotlib"]
+    code = f"import sys; import fgvc_deploy.cli.app; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]", found.stdout
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(fgvc_deploy, "no_such_name")
