@@ -1,0 +1,1 @@
+"""Readers of published benchmarks in their official layouts: arrays out, no metric and no model here."""
