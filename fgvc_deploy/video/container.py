@@ -1,6 +1,6 @@
 """Sources that libav reads: video files, cameras and network streams, with a sentence for every way to fail to open.
 
-Packets and pictures are `decoder.py`'s business.
+Packets are `demuxer.py`'s business, pictures `decoder.py`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import av
 from fgvc_deploy.errors import InputError, SourceFault
 from fgvc_deploy.video.base import Frame, FrameSource
 from fgvc_deploy.video.completeness import container_rules, missing_bytes
-from fgvc_deploy.video.decoder import Address, Decoder
+from fgvc_deploy.video.decoder import Decoder
+from fgvc_deploy.video.demuxer import Address
 
 _NETWORK = "check the address, that the server runs and that this machine reaches it"
 
@@ -35,8 +36,8 @@ class ContainerSource(FrameSource):
         self._first_pass: Iterator[Frame] | None = None
         decoder, first, rest = self._open()
         self.hw = (first.shape[0], first.shape[1])
-        self.fps, self.frame_count = decoder.fps, decoder.frame_count
-        self.frame_estimate = decoder.frame_estimate
+        about = decoder.demuxer
+        self.fps, self.frame_count, self.frame_estimate = about.fps, about.frame_count, about.frame_estimate
         self._first_pass = self._play(decoder, first, rest)
 
     def _open(self) -> tuple[Decoder, Frame, Iterator[Frame]]:
@@ -90,7 +91,8 @@ def _open_decoder(address: Address) -> Decoder:
         raise InputError(_why_not(address, error, time.monotonic() - start)) from error
     except OSError as error:
         raise InputError(f"{address.name} cannot be read ({error.strerror}).") from error
-    if address.path and (decoder.format_name.endswith("_pipe") or decoder.format_name == "image2"):
+    format_name = decoder.demuxer.format_name
+    if address.path and (format_name.endswith("_pipe") or format_name == "image2"):
         decoder.close()
         raise InputError(single_image(address.name))
     return decoder

@@ -18,7 +18,7 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.video.array import ArraySource
 from fgvc_deploy.video.base import FrameSource
 from fgvc_deploy.video.container import ContainerSource, single_image
-from fgvc_deploy.video.decoder import Address
+from fgvc_deploy.video.demuxer import Address
 from fgvc_deploy.video.images import IMAGE_SUFFIXES, ImagesSource, is_image
 
 Source = str | Path | NDArray[np.uint8]
