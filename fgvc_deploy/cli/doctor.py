@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from fgvc_deploy.doctor import Diagnosis, diagnose
 
@@ -32,15 +31,14 @@ def doctor(
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for key, value in diagnosis.machine.items():
-        console.print(f"{key:10} {value}", markup=False)
+        console.print(f"{key:12} {value}", markup=False)
     packages = [f"{name} {found}" for name, found in diagnosis.packages.items() if found]
-    console.print(f"{'packages':10} {', '.join(packages)}", markup=False)
-    table = Table("backend", "kind", "can run here", box=None, pad_edge=False)
+    console.print(f"{'packages':12} {', '.join(packages)}", markup=False)
     for state in diagnosis.backends:
-        table.add_row(state.name, state.kind, "yes" if state.reason is None else f"no: {state.reason}")
-    console.print(table)
+        verdict = "can run here" if state.reason is None else f"cannot run here: {state.reason}"
+        console.print(f"{state.kind:12} {state.name:12} {verdict}", markup=False)
     if diagnosis.bundle:
         _print_bundle(console, diagnosis)
     if diagnosis.problem:
@@ -51,13 +49,13 @@ def _print_bundle(console: Console, diagnosis: Diagnosis) -> None:
     assert diagnosis.bundle is not None
     manifest = diagnosis.bundle.manifest
     console.print(
-        f"bundle     {diagnosis.bundle.path}: {manifest.encoder.arch}, stride {manifest.encoder.stride}, "
+        f"bundle       {diagnosis.bundle.path}: {manifest.encoder.arch}, stride {manifest.encoder.stride}, "
         f"{manifest.encoder.channels} channels, {manifest.provenance.weights}",
         markup=False,
     )
     for artefact in manifest.artefacts:
         kind = f"{artefact.kind} {artefact.target} {artefact.precision or ''}".rstrip()
-        console.print(f"           {artefact.path}: {kind}, {artefact.bytes / 1e6:.2f} MB, verified", markup=False)
+        console.print(f"             {artefact.path}: {kind}, {artefact.bytes / 1e6:.2f} MB, verified", markup=False)
 
 
 def _as_dict(diagnosis: Diagnosis) -> dict[str, object]:

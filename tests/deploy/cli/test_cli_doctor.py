@@ -1,0 +1,46 @@
+"""`fgvc-deploy doctor`: the truth about this machine, and about a damaged bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgvc_deploy.model import DEFAULT_BUNDLE
+
+Fgvc = Callable[..., Any]
+
+
+def test_the_shipped_bundle_runs_here(fgvc: Fgvc) -> None:
+    done = fgvc("doctor")
+    assert done.code == 0
+    assert "onnxruntime" in done.out
+    assert "edge_lite0" in done.out
+
+
+def test_json(fgvc: Fgvc) -> None:
+    found = json.loads(fgvc("doctor", "--json").out)
+    assert found["problem"] is None
+    assert {b["name"] for b in found["backends"]} >= {"onnxruntime", "numpy"}
+    assert found["packages"]["numpy"]
+
+
+def test_a_missing_runtime_is_named_with_its_mend(fgvc: Fgvc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = fgvc("doctor")
+    assert done.code == 2
+    assert "pip install 'fgvc-deploy[cpu]'" in done.out
+
+
+def test_a_changed_file_is_named(fgvc: Fgvc, tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    with (tmp_path / "bundle" / "encoder.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"x")
+    done = fgvc("doctor", "bundle")
+    assert done.code == 2
+    assert "encoder.onnx" in done.out

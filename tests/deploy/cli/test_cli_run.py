@@ -1,0 +1,271 @@
+"""`fgvc-deploy run` from the outside: files, exit codes, and nothing left behind by a run that failed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+import fgvc_deploy
+from fgvc_deploy.job import running
+
+Fgvc = Callable[..., Any]
+FAST = ("--size", "native", "--quiet")
+
+
+def _mask(path: Path) -> Path:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[10:40, 20:60] = 3
+    Image.fromarray(mask).save(path)
+    return path
+
+
+def test_a_grid_gives_tracks_table_overlay_and_report(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    done = fgvc("run", video, "--grid", 3, "--out", "out", *FAST)
+    assert done == (0, "", "")
+    out = tmp_path / "out"
+    assert sorted(p.name for p in out.iterdir()) == ["overlay.mp4", "run.json", "tracks.csv", "tracks.npz"]
+    with np.load(out / "tracks.npz", allow_pickle=False) as saved:
+        assert saved["tracks"].shape == (9, 8, 2)
+        assert saved["visible"].shape == saved["confidence"].shape == (9, 8)
+        np.testing.assert_allclose(saved["queries_tyx"][4], [0, 31.5, 47.5])
+        np.testing.assert_allclose(saved["tracks"][:, 0], saved["queries_tyx"][:, :0:-1], atol=1e-3)
+        # The picture moves 2 pixels a frame to the right.
+        moved = np.median(saved["tracks"][:, 5] - saved["tracks"][:, 0], axis=0)
+    np.testing.assert_allclose(moved, [10, 0], atol=2.5)
+    with (out / "tracks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 72
+    with av.open(str(out / "overlay.mp4")) as overlay:
+        assert overlay.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in overlay.decode(video=0)) == 8
+    report = json.loads((out / "run.json").read_text())
+    assert report["source"]["frames_read"] == 8
+    assert report["faults"] == []
+    assert set(report["stages"]) == {"preprocess", "encode", "prepare", "propagate", "readout", "write"}
+    assert report["usage"]["peak_memory_bytes"] > 0
+
+
+def test_the_tracks_are_those_of_the_python_interface(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    fgvc("run", video, "--grid", 3, "--out", "out", "--no-overlay", *FAST)
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        tracks = fgvc_deploy.load().track(video, saved["queries_tyx"], size="native")
+        np.testing.assert_array_equal(saved["tracks"], tracks.tracks)
+        np.testing.assert_array_equal(saved["visible"], tracks.visible)
+
+
+def test_points_from_a_table(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y,t\n20,30,0\n40,31.5,3\n")
+    assert fgvc("run", video, "--points", "points.csv", "--out", "out", "--no-overlay", *FAST).code == 0
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert np.isnan(saved["tracks"][1, :3]).all()
+        np.testing.assert_allclose(saved["tracks"][1, 3], [40, 31.5], atol=1e-3)
+
+
+def test_bidirectional_leaves_no_gap(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    done = fgvc("run", video, "--grid", 2, "--query-frame", 4, "--bidirectional", "--out", "out", *FAST)
+    assert done.code == 0
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert np.isfinite(saved["tracks"]).all()
+
+
+def test_a_mask_gives_palette_masks(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    _mask(tmp_path / "first.png")
+    assert fgvc("run", video, "--mask", "first.png", "--out", "out", *FAST).code == 0
+    pictures = sorted((tmp_path / "out" / "masks").iterdir())
+    assert [p.name for p in pictures] == [f"{t:05d}.png" for t in range(8)]
+    with Image.open(pictures[5]) as picture:
+        assert picture.mode == "P"
+        assert set(np.unique(np.asarray(picture))) == {0, 3}
+
+
+def test_named_keypoints(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "pose.json").write_text(json.dumps({"keypoints": {"nose": [30, 30], "ear": [50.5, 20]}}))
+    assert fgvc("run", video, "--keypoints", "pose.json", "--out", "out", "--no-overlay", *FAST).code == 0
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert saved["names"].tolist() == ["nose", "ear"]
+        assert saved["tracks"].shape == (2, 8, 2)
+
+
+def test_coarse_to_fine_is_asked_for_by_name(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    done = fgvc("run", video, "--grid", 2, "--mode", "coarse-to-fine", "--out", "out", "--no-overlay", *FAST)
+    assert done.code == 0
+    report = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert report["settings"]["propagation"]["mode"] == "coarse_to_fine"
+    assert report["backends"]["propagation"] != "numpy"
+
+
+def test_json_is_the_only_output(fgvc: Fgvc, video: Path) -> None:
+    done = fgvc("run", video, "--grid", 2, "--out", "out", "--no-overlay", "--size", "native", "--json")
+    answer = json.loads(done.out)
+    assert done.err == ""
+    assert answer["frames"] == 8
+    assert answer["points"] == 4
+
+
+def test_plain_lines_without_a_terminal(fgvc: Fgvc, video: Path) -> None:
+    done = fgvc("run", video, "--grid", 2, "--out", "out", "--no-overlay", "--size", "native")
+    assert "8 of 8" in done.err
+    assert "\x1b" not in done.err
+
+
+BAD: dict[str, tuple[list[object], str]] = {
+    "no such file": (["nothing.mp4", "--grid", 2], "nothing.mp4"),
+    "not a video": (["notes.txt", "--grid", 2], "notes.txt"),
+    "an empty folder": (["empty", "--grid", 2], "empty"),
+    "nothing to track": (["VIDEO"], "exactly one"),
+    "two things to track": (["VIDEO", "--grid", 2, "--mask", "mask.png"], "--grid and --mask"),
+    "points without header": (["VIDEO", "--points", "headless.csv"], "headless.csv"),
+    "points with text": (["VIDEO", "--points", "text.csv"], "text.csv"),
+    "points that are NaN": (["VIDEO", "--points", "nan.csv"], "nan.csv"),
+    "points outside": (["VIDEO", "--points", "outside.csv"], "outside"),
+    "points on no frame": (["VIDEO", "--points", "late.csv"], "late.csv"),
+    "no points": (["VIDEO", "--points", "none.csv"], "none.csv"),
+    "a grid on no frame": (["VIDEO", "--grid", 2, "--query-frame", 99], "99"),
+    "a mask on no frame": (["VIDEO", "--mask", "mask.png", "--query-frame", 99], "99"),
+    "mask of another size": (["VIDEO", "--mask", "small.png"], "small.png"),
+    "empty mask": (["VIDEO", "--mask", "black.png"], "black.png"),
+    "no such bundle": (["VIDEO", "--grid", 2, "--model", "nobundle"], "nobundle"),
+    "unknown backend": (["VIDEO", "--grid", 2, "--backend", "abacus"], "abacus"),
+    "unknown codec": (["VIDEO", "--grid", 2, "--codec", "xyz"], "xyz"),
+    "unknown size": (["VIDEO", "--grid", 2, "--size", "big"], "big"),
+    "a size too small": (["VIDEO", "--grid", 2, "--size", "16x16"], "16"),
+}
+
+
+@pytest.fixture
+def bad_files(tmp_path: Path) -> None:
+    texts = {
+        "notes.txt": "not a video",
+        "headless.csv": "1,2,3\n",
+        "text.csv": "t,x,y\n0,here,3\n",
+        "nan.csv": "t,x,y\n0,nan,3\n",
+        "outside.csv": "t,x,y\n0,96,3\n",
+        "late.csv": "t,x,y\n8,3,3\n",
+        "none.csv": "t,x,y\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "empty").mkdir()
+    _mask(tmp_path / "mask.png")
+    Image.fromarray(np.ones((32, 48), np.uint8)).save(tmp_path / "small.png")
+    Image.fromarray(np.zeros((64, 96), np.uint8)).save(tmp_path / "black.png")
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.usefixtures("bad_files")
+def test_bad_input_is_one_sentence_and_leaves_nothing(case: str, fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    arguments, named = BAD[case]
+    before = sorted(tmp_path.iterdir())
+    done = fgvc("run", *(video if a == "VIDEO" else a for a in arguments), "--out", "out")
+    assert done.code == 2
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith("fgvc-deploy: ")
+    assert named in last
+    assert "Traceback" not in done.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_results_are_not_overwritten_unasked(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    done = fgvc("run", video, "--grid", 2, "--out", "out", *FAST)
+    assert done.code == 2
+    assert "--overwrite" in done.err
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+    assert fgvc("run", video, "--grid", 2, "--out", "out", "--overwrite", *FAST).code == 0
+    assert not (tmp_path / "out" / "thesis.txt").exists()
+
+
+def test_a_truncated_video_keeps_the_frames_before(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for t in range(6):
+        Image.fromarray(np.full((48, 64, 3), 40 * t, np.uint8)).save(frames / f"{t}.png")
+    (frames / "4.png").write_bytes((frames / "4.png").read_bytes()[:60])
+    done = fgvc("run", frames, "--grid", 2, "--out", "out", *FAST)
+    assert done.code == 2
+    assert "4.png" in done.err
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert saved["tracks"].shape == (4, 4, 2)
+    report = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert report["faults"][0]["frame_index"] == 4
+    with av.open(str(tmp_path / "out" / "overlay.mp4")) as overlay:
+        assert sum(1 for _ in overlay.decode(video=0)) == 4
+
+
+def test_frames_that_change_size(fgvc: Fgvc, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for t in range(4):
+        Image.fromarray(np.full((48, 64 if t < 3 else 66, 3), 40 * t, np.uint8)).save(frames / f"{t}.png")
+    done = fgvc("run", frames, "--grid", 2, "--out", "out", *FAST)
+    assert done.code == 2
+    assert "frame 3 is 66x48 but frame 0 is 64x48" in done.err
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert saved["tracks"].shape == (4, 3, 2)
+
+
+def test_ctrl_c_keeps_finished_frames(
+    fgvc: Fgvc, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fgvc_deploy.job.tasks import PointTask
+
+    write = PointTask.write
+    calls = []
+
+    def interrupted_write(self: PointTask, result: Any) -> None:
+        calls.append(result.frame_index)
+        if result.frame_index == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        write(self, result)
+
+    assert threading.current_thread() is threading.main_thread()
+    monkeypatch.setattr(PointTask, "write", interrupted_write)
+    done = fgvc("run", video, "--grid", 2, "--out", "out", *FAST)
+    assert done.code == 130
+    assert calls == [0, 1, 2, 3]
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert saved["tracks"].shape == (4, 4, 2)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["faults"][0]["message"] == "stopped with Ctrl-C"
+
+
+def test_a_full_disk_leaves_nothing(fgvc: Fgvc, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fgvc_deploy.results.disk import disk_errors
+    from fgvc_deploy.results.tracks_writer import TracksWriter
+
+    def full(self: TracksWriter, *_: object) -> None:
+        with disk_errors(tmp_path / "out"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TracksWriter, "write", full)
+    done = fgvc("run", video, "--grid", 2, "--out", "out", *FAST)
+    assert done.code == 2
+    assert "disk is full" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unexpected_error_shows_itself(
+    fgvc: Fgvc, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug must not be dressed up as bad input; and still nothing half-written stays."""
+    monkeypatch.setattr(running, "run_report", lambda **_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fgvc("run", video, "--grid", 2, "--out", "out", *FAST)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage(fgvc: Fgvc) -> None:
+    assert fgvc("run").code == 2
+    assert fgvc("dance").code == 2
+    assert "Track points" in fgvc("--help").out
