@@ -60,7 +60,8 @@ class BlockSearch:
 
     def _steps(self, y: int) -> list[tuple[int, int]]:
         """Key rows of the tile at row `y`, cut into steps of bounded size, nearest first."""
-        first, last = max(0, y - self._reach), min(self._height, y + TILE + self._reach)
+        end = min(y + TILE, self._block.y1)
+        first, last = max(0, y - self._reach), min(self._height, end + self._reach)
         columns = self._right - self._left
         rows = max(1, STEP_PRODUCTS // (columns * TILE * (self._block.x1 - self._block.x0)))
         steps = [(row, min(last, row + rows)) for row in range(first, last, rows)]

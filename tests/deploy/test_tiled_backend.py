@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.propagation.base import FeatureMap, Matches, Window
-from fgvc_deploy.propagation.tiled import TiledBackend
+from fgvc_deploy.propagation.tile_search import TILE
+from fgvc_deploy.propagation.tiled import TiledBackend, blocks_of
 from fgvc_kernels.reference import check_matches
 
 Shape = Literal["circle", "square"]
@@ -86,6 +87,13 @@ def test_a_window_of_several_steps() -> None:
     some = range(0, 4900, 13)
     checked(maps, Window("circle", 90.5), 10, some)
     checked([maps[0], maps[0], maps[0]], Window("square", 70.0), 40, some)
+
+
+def test_a_large_k_makes_blocks_that_cut_tiles() -> None:
+    window = Window("square", 20.0)
+    maps = random_maps((61, 20), 2, channels=3)
+    assert blocks_of((61, 20), 700)[0].y1 % TILE != 0
+    checked(maps, window, 700, range(0, 1220, 5))
 
 
 def test_identical_features_everywhere() -> None:
