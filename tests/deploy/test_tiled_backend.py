@@ -91,9 +91,9 @@ def test_a_window_of_several_steps() -> None:
 
 def test_a_large_k_makes_blocks_that_cut_tiles() -> None:
     window = Window("square", 20.0)
-    maps = random_maps((61, 20), 2, channels=3)
-    assert blocks_of((61, 20), 700)[0].y1 % TILE != 0
-    checked(maps, window, 700, range(0, 1220, 5))
+    maps = random_maps((90, 20), 2, channels=3)
+    assert blocks_of((90, 20), 700)[0].y1 % TILE != 0
+    checked(maps, window, 700, range(0, 1800, 7))
 
 
 def test_identical_features_everywhere() -> None:
