@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fgvc_deploy.errors import BackendError, InputError
 from fgvc_deploy.propagation.base import PropagationBackend
+from fgvc_deploy.propagation.threads import worker_count
 from fgvc_deploy.settings import PropagationSettings
 
 
@@ -27,8 +28,25 @@ def _always() -> str | None:
     return None
 
 
+def _native() -> str | None:
+    try:
+        from fgvc_kernels import native
+    except ImportError as error:
+        return f"the native kernel cannot be imported ({error})"
+    usable, reason = native.available()
+    return None if usable else reason
+
+
 # In order of preference for `auto`.
 PROPAGATION_BACKENDS: tuple[PropagationEntry, ...] = (
+    PropagationEntry(
+        name="native",
+        module="fgvc_deploy.propagation.native",
+        attribute="NativeBackend",
+        summary="C++ kernels for this processor",
+        mend="install a C++ compiler (apt-get install g++) and reinstall fgvc-deploy",
+        check=_native,
+    ),
     PropagationEntry(
         name="numpy",
         module="fgvc_deploy.propagation.tiled",
@@ -60,7 +78,9 @@ def create_propagation(name: str, settings: PropagationSettings, threads: int | 
             fine_radius=settings.fine_radius,
         )
     entry = _pick(name)
-    backend: PropagationBackend = getattr(importlib.import_module(entry.module), entry.attribute)(threads=threads)
+    backend: PropagationBackend = getattr(importlib.import_module(entry.module), entry.attribute)(
+        threads=worker_count(threads)
+    )
     return backend
 
 
