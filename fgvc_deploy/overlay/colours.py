@@ -21,7 +21,7 @@ def _colour(hue: float) -> tuple[int, int, int]:
     """RGB of a hue in 0..1, lightened where full saturation looks dark (blue and violet)."""
     red, green, blue = colorsys.hsv_to_rgb(hue, 1.0, 1.0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    white = 0.35 * max(0.0, 0.5 - luma)
+    white = 0.7 * max(0.0, 0.299 - luma)
     light = [round(255 * (channel + white * (1 - channel))) for channel in (red, green, blue)]
     return light[0], light[1], light[2]
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fgvc_deploy.overlay.colours import colour_of_late_point, rainbow
+from fgvc_deploy.overlay.marks import Colour, MarkPainter
 
-Colour = tuple[int, int, int]
 Frame = NDArray[np.uint8]
 
 _HIDDEN_TRAIL = 0.35
-_OUTLINE = (15, 15, 15, 170)
 
 
 class PointOverlay:
@@ -26,8 +25,8 @@ class PointOverlay:
     and get colours of their own.  `trail` is how many past frames a point's trail reaches back; 0 draws none.
 
     A point that is visible is a filled dot, one that is not is a ring.  Trails fade with age, are fainter where the
-    point was not visible and are interrupted where it had no position.  Sizes follow the frame's.  Drawing is
-    antialiased by supersampling; pixels without a mark keep their exact value.
+    point was not visible and are interrupted where it had no position.  Sizes follow the frame's.  Everything is
+    antialiased; pixels without a mark keep their exact value.
     """
 
     def __init__(self, initial_xy: NDArray[np.floating] | None = None, *, trail: int = 16) -> None:
@@ -56,10 +55,9 @@ class PointOverlay:
         for point in now:
             for start, end, age, seen in self._segments(point):
                 canvas.segment(start, end, self._colour(point), age, seen)
-        # Dots last: no trail crosses a dot.  Hidden points first: they must not cover visible ones.
-        for point, (x, y, seen) in sorted(now.items(), key=lambda item: item[1][2]):
-            canvas.mark(x, y, self._colour(point), seen)
-        return canvas.flatten()
+        marks = [(x, y, seen, self._colour(point)) for point, (x, y, seen) in now.items()]
+        # Hidden points first: they must not cover visible ones.
+        return canvas.finish(sorted(marks, key=lambda mark: mark[2]))
 
     def _colour(self, point: int) -> Colour:
         return self._colours.get(point) or colour_of_late_point(point)
@@ -74,7 +72,7 @@ class PointOverlay:
 
 
 class _Canvas:
-    """A frame and a transparent layer over it, `scale` times as large."""
+    """A frame, and a transparent layer for trails over it that is `scale` times as large."""
 
     def __init__(self, frame: Frame, points: int) -> None:
         height, width = frame.shape[:2]
@@ -82,38 +80,35 @@ class _Canvas:
         # Small frames are magnified when looked at, so they get the finer edges.
         self._scale = 2 if height * width > 640 * 480 else 4
         crowded = 0.28 * math.sqrt(height * width / max(1, points))
-        self._radius = max(1.6, min(0.0085 * min(height, width), crowded)) * self._scale
-        self._layer = Image.new("RGBA", (width * self._scale, height * self._scale))
-        self._draw = ImageDraw.Draw(self._layer)
-
-    def _place(self, x: float, y: float) -> tuple[float, float]:
-        return (x + 0.5) * self._scale - 0.5, (y + 0.5) * self._scale - 0.5
+        self._radius = max(1.6, min(0.0085 * min(height, width), crowded))
+        self._layer: Image.Image | None = None
 
     def segment(
         self, start: tuple[float, float], end: tuple[float, float], colour: Colour, age: float, seen: bool
     ) -> None:
         """A piece of a trail: thinner and paler with age, fainter where the point was hidden."""
+        places = self._place(*start), self._place(*end)
+        if places[0] == places[1]:
+            return
+        if self._layer is None:
+            height, width = self._frame.shape[:2]
+            self._layer = Image.new("RGBA", (width * self._scale, height * self._scale))
+            self._draw = ImageDraw.Draw(self._layer)
         alpha = 230 * age * (1.0 if seen else _HIDDEN_TRAIL)
-        width = max(1, round(self._radius * (0.35 + 0.55 * age)))
-        self._draw.line([self._place(*start), self._place(*end)], (*colour, round(alpha)), width)
+        width = max(1, round(self._radius * self._scale * (0.35 + 0.55 * age)))
+        self._draw.line(places, (*colour, round(alpha)), width)
 
-    def mark(self, x: float, y: float, colour: Colour, seen: bool) -> None:
-        """A dot with a thin dark rim, or a ring as wide."""
-        edge = max(1.0, 0.22 * self._radius)
-        if seen:
-            self._draw.ellipse(self._box(x, y, self._radius + edge), _OUTLINE)
-            self._draw.ellipse(self._box(x, y, self._radius), (*colour, 255))
-        else:
-            width = max(1, round(0.45 * self._radius))
-            self._draw.ellipse(self._box(x, y, self._radius + edge / 2), None, (*colour, 255), width)
+    def _place(self, x: float, y: float) -> tuple[int, int]:
+        return round((x + 0.5) * self._scale - 0.5), round((y + 0.5) * self._scale - 0.5)
 
-    def _box(self, x: float, y: float, radius: float) -> tuple[float, float, float, float]:
-        x, y = self._place(x, y)
-        return x - radius, y - radius, x + radius, y + radius
-
-    def flatten(self) -> Frame:
-        """The frame with everything that was drawn."""
-        layer = self._layer.reduce(self._scale)
+    def finish(self, marks: list[tuple[float, float, bool, Colour]]) -> Frame:
+        """The frame with trails, and marks (x, y, visible, colour) over them."""
         picture = Image.fromarray(self._frame)
-        picture.paste(layer, mask=layer)
-        return np.array(picture)
+        if self._layer is not None:
+            layer = self._layer.reduce(self._scale)
+            picture.paste(layer, mask=layer)
+        pixels = np.array(picture, dtype=np.float32)
+        painter = MarkPainter(pixels, self._radius)
+        for x, y, seen, colour in marks:
+            (painter.dot if seen else painter.ring)(x, y, colour)
+        return (pixels + 0.5).astype(np.uint8)

@@ -111,9 +111,10 @@ def _numbers(path: Path, place: str, header: list[str], wanted: list[str], cells
 
 def _read_array(path: Path, order: str) -> _Table:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded:
+        # np.load leaves the file open when it turns out to be damaged.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
                 if _ARRAY_NAME not in loaded.files:
                     raise InputError(f"{path} has no array {_ARRAY_NAME}, only {', '.join(loaded.files)}; rename it.")
                 loaded = loaded[_ARRAY_NAME]

