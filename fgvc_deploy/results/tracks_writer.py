@@ -1,53 +1,78 @@
 """Tracks to disk while they are made: `tracks.csv` line by line, `tracks.npz` assembled at the end.
 
-Frames arrive one after the other, `tracks.npz` is ordered point by point: rows wait in a spool file in between.
+Frames arrive one after the other, `tracks.npz` is ordered point by point: values wait in spool files in between.
 Reading queries: `queries.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fgvc_deploy.results.disk import disk_errors
 
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 20
+_ARRAYS: tuple[tuple[str, DTypeLike, int], ...] = (
+    ("tracks", np.float32, 2),
+    ("visible", np.bool_, 1),
+    ("confidence", np.float32, 1),
+)
 
 
-class _Field(NamedTuple):
-    """One array of tracks.npz, [N, T] or [N, T, width], and where a point's value starts in a spooled frame."""
+class _Spool:
+    """One array of tracks.npz, turned from frame order to point order: written [T, N, width], read [N, T, width]."""
 
-    name: str
-    dtype: DTypeLike
-    width: int
-    offset: int
+    def __init__(self, path: Path, dtype: DTypeLike, points: int, width: int) -> None:
+        self.dtype, self._points, self._width = np.dtype(dtype), points, width
+        self._frames = 0
+        self._path = path
+        self._file = path.open("w+b")
 
     @property
-    def size(self) -> int:
-        """Bytes per point and frame."""
-        return np.dtype(self.dtype).itemsize * self.width
+    def shape(self) -> tuple[int, ...]:
+        """Shape in tracks.npz: [N, T, width], or [N, T] where width is 1."""
+        return (self._points, self._frames, self._width)[: 2 if self._width == 1 else 3]
 
+    def write(self, values: NDArray[Any]) -> None:
+        """Add the next frame, [N, width] or [N]."""
+        self._file.write(np.ascontiguousarray(values, dtype=self.dtype).data)
+        self._frames += 1
 
-_FIELDS = (
-    _Field("tracks", np.float32, 2, 0),
-    _Field("confidence", np.float32, 1, 8),
-    _Field("visible", np.bool_, 1, 12),
-)
-_POINT_BYTES = 13
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """All frames of some points, then of the next: [points, T, width]."""
+        per_point = max(1, self._frames * self._width * self.dtype.itemsize)
+        per_frame = max(1, self._points * self._width * self.dtype.itemsize)
+        points, frames = max(1, _BLOCK_BYTES // per_point), max(1, _CHUNK_BYTES // per_frame)
+        for first in range(0, self._points, points):
+            block = np.empty((min(points, self._points - first), self._frames, self._width), self.dtype)
+            self._file.seek(0)
+            for t in range(0, self._frames, frames):
+                count = min(frames, self._frames - t)
+                chunk = np.frombuffer(self._file.read(count * per_frame), self.dtype)
+                rows = chunk.reshape(count, self._points, self._width)[:, first : first + points]
+                block[:, t : t + count] = rows.swapaxes(0, 1)
+            yield block
+
+    def close(self) -> None:
+        """Close and delete the file; may be called more than once."""
+        # A full disk makes flushing fail once more; what is in the file is of no use any longer.
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class TracksWriter:
     """Writes `tracks.npz` and `tracks.csv` of N points, frame by frame, in constant memory.
 
-    Every frame takes 13 N bytes in a spool file until `close`, which turns it round in blocks of 8 MB (or of one
-    point, if its whole track is larger) and deletes it: memory does not depend on the number of frames, disk use
+    Every frame takes 13 N bytes in spool files until `close`, which turns them round in blocks of 16 MB (or of one
+    point, if its whole track is larger) and deletes them: memory does not depend on the number of frames, disk use
     peaks at twice the size of `tracks.npz`.
 
     `tracks.npz`: tracks float32 [N, T, 2] (x, y), visible bool [N, T], confidence float32 [N, T], queries_tyx float32
@@ -64,59 +89,51 @@ class TracksWriter:
         self._names = names
         self._frames = 0
         self._open = contextlib.ExitStack()
-        with disk_errors(folder):
-            self._spool_path = folder / ".tracks.spool"
-            self._spool = self._open.enter_context(self._spool_path.open("w+b"))
-            self._csv = self._open.enter_context((folder / "tracks.csv").open("w", encoding="ascii")) if csv else None
-            if self._csv:
-                self._csv.write("point,t,x,y,visible,confidence\n")
+        self._spools: dict[str, _Spool] = {}
+        self._csv: TextIO | None = None
+        try:
+            with disk_errors(folder):
+                for name, dtype, width in _ARRAYS:
+                    spool = _Spool(folder / f".{name}.spool", dtype, len(queries_tyx), width)
+                    self._open.callback(spool.close)
+                    self._spools[name] = spool
+                if csv:
+                    self._csv = self._open.enter_context((folder / "tracks.csv").open("w", encoding="ascii"))
+                    self._csv.write("point,t,x,y,visible,confidence\n")
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, xy: NDArray[np.float32], visible: NDArray[np.bool_], confidence: NDArray[np.float32]) -> None:
         """Add the next frame: xy [N, 2] in source pixels (NaN = no position), visible [N], confidence [N]."""
         count = len(self._queries)
         if xy.shape != (count, 2) or visible.shape != (count,) or confidence.shape != (count,):
             raise ValueError(f"expected {count} points, got {xy.shape}, {visible.shape} and {confidence.shape}")
-        values = {"tracks": xy, "confidence": confidence, "visible": visible}
         with disk_errors(self._folder):
-            for field in _FIELDS:
-                self._spool.write(np.ascontiguousarray(values[field.name], dtype=field.dtype).data)
+            self._spools["tracks"].write(xy)
+            self._spools["visible"].write(visible)
+            self._spools["confidence"].write(confidence)
             if self._csv:
                 self._csv.writelines(_csv_lines(self._frames, xy, visible, confidence))
         self._frames += 1
 
     def close(self) -> None:
-        """Assemble `tracks.npz`, delete the spool, close the files."""
+        """Assemble `tracks.npz`, delete the spools, close the files."""
         with disk_errors(self._folder):
-            self._spool.flush()
             with zipfile.ZipFile(self._folder / "tracks.npz", "w", zipfile.ZIP_STORED) as archive:
-                for field in _FIELDS:
-                    shape = (len(self._queries), self._frames, field.width)[: 3 if field.width > 1 else 2]
-                    _write_array(archive, field.name, field.dtype, shape, self._blocks(field))
-                _write_array(archive, "queries_tyx", np.float32, self._queries.shape, [self._queries])
+                for name, spool in self._spools.items():
+                    _write_array(archive, name, spool.dtype, spool.shape, spool.blocks())
+                _write_array(archive, "queries_tyx", self._queries.dtype, self._queries.shape, [self._queries])
                 if self._names is not None:
                     names = np.array(self._names)
                     _write_array(archive, "names", names.dtype, names.shape, [names])
             self._open.close()
-            self._spool_path.unlink()
 
     def abort(self) -> None:
         """Close the files as they are."""
         # A full disk makes flushing fail once more; the files are about to be deleted.
         with contextlib.suppress(OSError):
             self._open.close()
-
-    def _blocks(self, field: _Field) -> Iterator[NDArray[Any]]:
-        """Consecutive points of one field, all their frames: [points, T, width]."""
-        count = len(self._queries)
-        step = max(1, _BLOCK_BYTES // max(1, self._frames * field.size))
-        for first in range(0, count, step):
-            points = min(step, count - first)
-            block = np.empty((points, self._frames, field.width), field.dtype)
-            for t in range(self._frames):
-                place = t * count * _POINT_BYTES + count * field.offset + first * field.size
-                row = os.pread(self._spool.fileno(), points * field.size, place)
-                block[:, t] = np.frombuffer(row, field.dtype).reshape(points, field.width)
-            yield block
 
 
 def _csv_lines(
@@ -129,7 +146,9 @@ def _csv_lines(
             yield f"{point},{t},{x:.3f},{y:.3f},{seen:d},{sure:.4f}\n"
 
 
-def _write_array(archive: zipfile.ZipFile, name: str, dtype: DTypeLike, shape: tuple[int, ...], blocks: Any) -> None:
+def _write_array(
+    archive: zipfile.ZipFile, name: str, dtype: DTypeLike, shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
+) -> None:
     """Write one .npy member from consecutive C-ordered pieces."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     # A fixed date makes equal results equal files.

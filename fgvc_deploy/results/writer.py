@@ -51,8 +51,8 @@ class ResultsFolder:
         self._lock: FolderLock | None = None
         self._finished = False
         with disk_errors(self.out):
-            _check_place(self.out, overwrite, [Path(path).resolve() for path in keep])
             clean_up(self.out)
+            _check_place(self.out, overwrite, [Path(path).resolve() for path in keep])
             self.path = partial_name(self.out)
             try:
                 self._make_folder()

@@ -25,7 +25,7 @@ def centroid(before: Frame, after: Frame) -> NDArray[np.float64]:
     """Mean (x, y) of the pixels that changed, weighted by how much."""
     weight = np.abs(after.astype(float) - before).sum(axis=2)
     y, x = np.indices(weight.shape)
-    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+    return np.array([np.average(x, weights=weight), np.average(y, weights=weight)])
 
 
 @pytest.mark.parametrize("hw", SIZES)
