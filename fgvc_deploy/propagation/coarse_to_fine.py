@@ -98,7 +98,6 @@ class CoarseToFineBackend:
         area = fine_cells(query.hw, self.scale, self.fine_radius, cells, cells)
         rows = query.unit[area.queries].transpose(0, 2, 1)
         running = RunningTopK(area.real.size, topk)
-        running.threshold[~area.real.ravel()] = np.inf
         for slot in reversed(range(len(keys))):
             reachable = fine_cells(query.hw, self.scale, self.fine_radius, cells, best[cells, slot])
             products = np.matmul(keys[slot].unit[reachable.keys], rows)
