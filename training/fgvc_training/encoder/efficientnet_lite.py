@@ -87,9 +87,16 @@ class EdgeLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """RGB frames, ImageNet normalisation, [N, 3, H, W] -> features [N, 176, ceil(H/4), ceil(W/4)]."""
-        fine, *coarse = [F.normalize(level, dim=1) for level in self.levels(x)]
+        fine, *coarse = [unit_length(level) for level in self.levels(x)]
         hw = (fine.shape[2], fine.shape[3])
         return torch.cat([fine, *(upsample_aligned(level, 2 << i, hw) for i, level in enumerate(coarse))], dim=1)
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """[N, C, h, w] with the vector of each pixel scaled to length 1; a zero vector stays zero."""
+    # Not F.normalize: its expand becomes shape arithmetic in an exported graph.
+    length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / length.clamp_min(1e-12)
 
 
 def upsample_aligned(x: Tensor, factor: int, hw: tuple[int, int]) -> Tensor:

@@ -1,0 +1,94 @@
+"""What an export may differ from its PyTorch source: the table of budgets, and the verdict on a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from fgvc_deploy.bundle.manifest import ParityFigure
+from fgvc_deploy.errors import ParityError
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One figure: which way it is limited, the limit for each precision, and why that much."""
+
+    figure: str
+    unit: str
+    limit: Literal["at_most", "at_least"]
+    value: dict[str, float]
+    reason: str
+
+
+_NOISE_RULE = (
+    "Raised to twice what rounding noise in the reference's own features does on the same clip, where that is more: "
+    "flat image areas or untrained weights leave tied matches, and then no two fp32 encoders agree."
+)
+
+BUDGETS: dict[str, Budget] = {
+    row.figure: row
+    for row in (
+        Budget(
+            "feature_cosine_min",
+            "",
+            "at_least",
+            {"fp32": 0.99999},
+            "Cosine of the worst pixel's feature vectors. Matching sees only directions; a Winograd convolution in "
+            "fp32 stays above this, one in bf16 (0.997) does not.",
+        ),
+        Budget(
+            "feature_error_max",
+            "of the largest feature",
+            "at_most",
+            {"fp32": 5e-5},
+            "Largest difference of one value, relative to the largest feature. fp32 rounding in another order of "
+            "summation gives 1e-6 (ResNet-18) to 6e-6 (EfficientNet-lite0); wrong padding gives 1e-2 or more.",
+        ),
+        Budget(
+            "track_p95",
+            "px",
+            "at_most",
+            {"fp32": 0.01},
+            "In source pixels; the tolerance of the project's own parity tests (goldens item 26). " + _NOISE_RULE,
+        ),
+        Budget(
+            "track_max",
+            "px",
+            "at_most",
+            {"fp32": 0.25},
+            "Looser than p95: the read-out averages the five highest label values, which are nearly equal, so one "
+            "that changes places moves a point by up to a lattice step of 0.2 px (goldens item 25). " + _NOISE_RULE,
+        ),
+    )
+}
+
+
+def judge(name: str, precision: str, value: float, detail: str, noise: float = 0.0) -> ParityFigure:
+    """The figure with its budget and verdict; NaN never passes.
+
+    `noise`: what the same figure is for the reference against itself with rounding noise (0 where not measured).
+    """
+    row = BUDGETS[name]
+    budget = row.value[precision]
+    if 2 * noise > budget:
+        detail += f"; budget raised from {budget:g}, rounding noise alone gives {noise:.2g}"
+        budget = 2 * noise
+    passed = value <= budget if row.limit == "at_most" else value >= budget
+    return ParityFigure(
+        figure=name, value=value, budget=budget, unit=row.unit, limit=row.limit, passed=passed, detail=detail
+    )
+
+
+def enforce(what: str, figures: Iterable[ParityFigure]) -> None:
+    """Raise `ParityError` naming every figure of `what` that missed its budget."""
+    missed = [
+        f"{figure.figure} is {figure.value:.6g} {figure.unit}".rstrip()
+        + f" where {'at most' if figure.limit == 'at_most' else 'at least'} {figure.budget:g} is allowed"
+        for figure in figures
+        if not figure.passed
+    ]
+    if missed:
+        raise ParityError(
+            f"{what} differs too much from the PyTorch encoder: {'; '.join(missed)}; no bundle was written."
+        )

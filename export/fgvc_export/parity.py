@@ -1,0 +1,144 @@
+"""The parity gate: an exported encoder beside the PyTorch encoder it was made from, on features and on the task.
+
+How much they may differ is `budgets.py`; the frames are `clip.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fgvc_deploy.bundle.manifest import ParityFigure
+from fgvc_deploy.encoders.base import EncoderBackend, Float32Array, channels_last
+from fgvc_deploy.engine import Engine
+from fgvc_deploy.preprocess.preprocess import Preprocessor
+from fgvc_deploy.propagation.tiled import TiledBackend
+from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
+from fgvc_deploy.trackers.points import PointTracker
+from fgvc_export.budgets import judge
+from fgvc_export.clip import Clip
+
+# The smallest, odd and even sides, wide and high, and the size of the published evaluations.
+SIZES = ((32, 32), (33, 47), (75, 101), (130, 97), (256, 256))
+GRID = 8
+
+
+class Setup(NamedTuple):
+    """What a tracker needs beside the encoder."""
+
+    encoder: EncoderSettings
+    preprocess: PreprocessSettings
+    propagation: PropagationSettings
+    default_size: str
+
+
+# (encoder, setup, clip, xy [P, 2]) -> tracks [T, P, 2] in source pixels.
+Track = Callable[[EncoderBackend, Setup, Clip, Float32Array], Float32Array]
+
+
+class TorchEncoder:
+    """A PyTorch encoder as a backend."""
+
+    name = "torch"
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    @torch.inference_mode()
+    def encode(self, x: Float32Array) -> Float32Array:
+        """See `EncoderBackend.encode`."""
+        return channels_last(self._module(torch.from_numpy(x)).numpy())
+
+
+def feature_figures(
+    ours: EncoderBackend, reference: EncoderBackend, setup: Setup, clip: Clip, precision: str
+) -> list[ParityFigure]:
+    """Worst cosine and worst value of the features over `SIZES`, on frames of the clip resized to each."""
+    preprocessor = Preprocessor(setup.preprocess)
+    cosine, error = [], []
+    for index, size in enumerate(SIZES):
+        x = preprocessor(clip.frames[index % len(clip.frames)], size)
+        theirs = reference.encode(x).astype(np.float64)
+        mine = ours.encode(x).astype(np.float64)
+        cosine.append(worst_cosine(mine, theirs))
+        error.append(float(np.abs(mine - theirs).max() / np.abs(theirs).max()))
+    detail = f"{clip.name} at {', '.join(f'{width}x{height}' for height, width in SIZES)}"
+    # Builtin min and max drop a NaN that is not first; NumPy's keep it, and a NaN never passes.
+    return [
+        judge("feature_cosine_min", precision, float(np.min(cosine)), detail),
+        judge("feature_error_max", precision, float(np.max(error)), detail),
+    ]
+
+
+def worst_cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Smallest cosine between the vectors [h, w, C] of a pixel; 1 where both are zero, 0 where only one is."""
+    dot = (a * b).sum(axis=2)
+    lengths = np.linalg.norm(a, axis=2) * np.linalg.norm(b, axis=2)
+    both_zero = ~a.any(axis=2) & ~b.any(axis=2)
+    cosine = np.where(both_zero, 1.0, np.divide(dot, lengths, out=np.zeros_like(dot), where=lengths != 0))
+    return float(cosine.min())
+
+
+class RoundingNoise:
+    """A backend whose features are off by about one rounding each: how far tracks are determined by them at all."""
+
+    name = "rounding noise"
+    # Relative, per value; fp32 encoders of one network differ by 6e-7 to 6e-6 per pixel.
+    SIZE = 3e-6
+
+    def __init__(self, encoder: EncoderBackend) -> None:
+        self._encoder = encoder
+        self._rng = np.random.default_rng(0)
+
+    def encode(self, x: Float32Array) -> Float32Array:
+        """See `EncoderBackend.encode`."""
+        features = self._encoder.encode(x)
+        return (features * (1 + self.SIZE * self._rng.uniform(-1, 1, features.shape))).astype(np.float32)
+
+
+def track_figures(
+    ours: EncoderBackend,
+    reference: EncoderBackend,
+    setup: Setup,
+    clip: Clip,
+    precision: str,
+    track: Track | None = None,
+) -> list[ParityFigure]:
+    """p95 and maximum distance between the tracks of an 8x8 grid of points with either encoder, in source pixels."""
+    track = track or track_points
+    xy = grid_points(clip.frames[0].shape[0], clip.frames[0].shape[1])
+    theirs = track(reference, setup, clip, xy)
+    # Points that stay where they are would agree by doing nothing; the manifest shows that they moved.
+    moved = float(np.median(np.linalg.norm(theirs[-1] - theirs[0], axis=1)))
+    detail = f"{clip.describe()}, {len(xy)} points, moved {moved:.2g} px (median)"
+    distances = _distances(track(ours, setup, clip, xy), theirs)
+    figures = [judge(name, precision, value, detail) for name, value in distances.items()]
+    if all(figure.passed for figure in figures):
+        return figures
+    noise = _distances(track(RoundingNoise(reference), setup, clip, xy), theirs)
+    return [judge(name, precision, value, detail, noise[name]) for name, value in distances.items()]
+
+
+def _distances(tracks: Float32Array, reference: Float32Array) -> dict[str, float]:
+    """The two figures for tracks [T, P, 2]; the query frame is left out, it does not depend on features."""
+    distance = np.linalg.norm(tracks.astype(np.float64) - reference, axis=2)[1:]
+    return {"track_p95": float(np.percentile(distance, 95)), "track_max": float(distance.max())}
+
+
+def track_points(encoder: EncoderBackend, setup: Setup, clip: Clip, xy: Float32Array) -> Float32Array:
+    """Tracks float32 [T, P, 2] of points that lie on the first frame, by the plain NumPy propagation."""
+    engine = Engine(setup.encoder, setup.preprocess, setup.propagation, setup.default_size, encoder, TiledBackend())
+    tracker = PointTracker(engine, size=clip.size)
+    tracker.add_points(xy)
+    return np.stack([tracker.step(frame).xy for frame in clip.frames])
+
+
+def grid_points(height: int, width: int) -> Float32Array:
+    """Centres of an 8x8 grid of cells, float32 [64, 2] (x, y)."""
+    y, x = (((np.arange(GRID) + 0.5) * side / GRID - 0.5) for side in (height, width))
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)

@@ -1,0 +1,140 @@
+"""An export from start to end: weights, artefacts, parity gate, bundle; nothing is written before the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fgvc_deploy.bundle import Bundle, BundleDraft, ParityFigure, Payload, Provenance, check_destination, write_bundle
+from fgvc_export.budgets import enforce
+from fgvc_export.clip import Clip, load_clip
+from fgvc_export.parity import Setup, TorchEncoder, feature_figures, track_figures
+from fgvc_export.settings import encoder_settings, preprocess_settings, propagation_settings
+from fgvc_export.targets import Source, Target, build, chosen_targets, run
+from fgvc_export.weights import Weights, load_weights
+from fgvc_training.encoder.checkpoint import ImportReport
+
+Progress = Callable[[str, float], None]
+"""Told (what is being done now, share of the work done before it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to export, and where to; see `fgvc_export.export_bundle`."""
+
+    checkpoint: Path | None
+    out: Path
+    arch: str
+    precision: str
+    targets: tuple[str, ...]
+    parity_clip: str | None
+    overwrite: bool
+    training: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was exported: the bundle as written, every figure measured, and what was left out of the checkpoint."""
+
+    bundle: Bundle
+    figures: tuple[ParityFigure, ...]
+    imported: ImportReport | None
+
+    def lines(self) -> list[str]:
+        """For people: one line each for the checkpoint, every figure, and the bundle."""
+        size = sum(artefact.bytes for artefact in self.bundle.manifest.artefacts)
+        return [
+            self.imported.summary() if self.imported else "untrained weights",
+            *(f"{f.figure} {f.value:.6g} {f.unit}".rstrip() + f" ({f.detail})" for f in self.figures),
+            f"{self.bundle.path}: {len(self.bundle.manifest.artefacts)} files, {size / 1e6:.1f} MB",
+        ]
+
+
+def run_export(request: Request, progress: Progress | None = None) -> ExportReport:
+    """Carry out a request; errors as `fgvc_export.export_bundle`."""
+    tell = progress or (lambda message, fraction: None)
+    targets = chosen_targets(request.targets, request.precision)
+    check_destination(request.out, overwrite=request.overwrite)
+    tell("reading the weights", 0.0)
+    weights = load_weights(request.checkpoint, request.arch)
+    clip = load_clip(request.parity_clip)
+    setup = _setup(weights)
+    payloads = []
+    for index, target in enumerate(targets):
+        part = _part(tell, 0.05 + 0.9 * index / len(targets), 0.9 / len(targets))
+        payloads.append(_payload(target, request, weights, setup, clip, part))
+    tell("writing the bundle", 0.95)
+    bundle = write_bundle(_draft(request, weights, setup, payloads), request.out, overwrite=request.overwrite)
+    tell("done", 1.0)
+    figures = [entry for payload in payloads for entry in payload.parity if isinstance(entry, ParityFigure)]
+    return ExportReport(bundle, tuple(figures), weights.imported)
+
+
+def _part(tell: Progress, start: float, share: float) -> Progress:
+    """Progress of a step that is `share` of the whole and begins at `start`."""
+    return lambda message, fraction: tell(message, start + share * fraction)
+
+
+def _setup(weights: Weights) -> Setup:
+    row = weights.arch
+    return Setup(encoder_settings(row), preprocess_settings(row), propagation_settings(row), row.default_size)
+
+
+def _payload(target: Target, request: Request, weights: Weights, setup: Setup, clip: Clip, tell: Progress) -> Payload:
+    """Build one artefact and pass it through the gate; raises `ParityError` when it misses a budget."""
+    tell(f"building {target.name}", 0.0)
+    content = build(target, Source(weights.module, setup.encoder, request.precision, _metadata(weights)))
+    ours, reference = run(target, content, setup.encoder), TorchEncoder(weights.module)
+    tell(f"comparing the features of {target.name}", 0.3)
+    figures = feature_figures(ours, reference, setup, clip, request.precision)
+    enforce(f"The {target.name} export", figures)
+    tell(f"comparing the tracks of {target.name} on the {clip.describe()}", 0.5)
+    figures += track_figures(ours, reference, setup, clip, request.precision)
+    enforce(f"The {target.name} export", figures)
+    name = target.file_name[request.precision]
+    return Payload(target.kind, target.name, name, content, request.precision, tuple(figures))
+
+
+def _metadata(weights: Weights) -> dict[str, str]:
+    """Texts inside the artefact itself, for whoever meets it without its bundle."""
+    row = weights.arch
+    return {
+        "arch": row.name,
+        "stride": str(row.stride),
+        "channels": str(row.channels),
+        "color_space": row.preprocess.color_space,
+        "mean": ", ".join(f"{value:g}" for value in row.preprocess.mean),
+        "std": ", ".join(f"{value:g}" for value in row.preprocess.std),
+        "weights": weights.origin.weights,
+        "licence": weights.origin.licence,
+        "fgvc-deploy": _versions()["fgvc-deploy"],
+    }
+
+
+def _draft(request: Request, weights: Weights, setup: Setup, payloads: list[Payload]) -> BundleDraft:
+    origin, imported = weights.origin, weights.imported
+    provenance = Provenance(
+        weights=origin.weights,
+        checkpoint=imported.path.name if imported else None,
+        checkpoint_sha256=imported.sha256 if imported else None,
+        training=request.training or origin.training,
+        licence=request.licence or origin.licence,
+        versions=_versions(),
+    )
+    return BundleDraft(
+        setup.encoder, setup.preprocess, setup.propagation, setup.default_size, provenance, tuple(payloads)
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in ("fgvc-deploy", "torch", "onnx", "onnxscript", "onnxruntime")}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"

@@ -1,0 +1,102 @@
+"""The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
+
+A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings) ->
+EncoderBackend`; the parity gate runs what was built.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from fgvc_deploy.bundle.manifest import ArtefactKind
+from fgvc_deploy.encoders.base import EncoderBackend
+from fgvc_deploy.errors import BackendError, InputError
+from fgvc_deploy.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One row.
+
+    `needs` are import names, `mend` the command that installs them; `file_name` is the artefact's path for each
+    precision that the target offers.
+    """
+
+    name: str
+    summary: str
+    kind: ArtefactKind
+    module: str
+    file_name: dict[str, str]
+    needs: tuple[str, ...]
+    mend: str
+
+
+TARGETS: dict[str, Target] = {
+    row.name: row
+    for row in (
+        Target(
+            name="onnx",
+            summary="ONNX file of any frame size, run by ONNX Runtime",
+            kind="encoder",
+            module="fgvc_export.onnx_target",
+            file_name={"fp32": "encoder.onnx"},
+            needs=("torch", "onnx", "onnxscript", "onnxruntime"),
+            mend="pip install 'fgvc-deploy[export]'",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a target is built from: the encoder in PyTorch, in eval mode, its geometry, and texts for the file."""
+
+    module: nn.Module
+    settings: EncoderSettings
+    precision: str
+    metadata: dict[str, str]
+
+
+def chosen_targets(names: Sequence[str], precision: str) -> list[Target]:
+    """The rows called `names`, checked.
+
+    Raises `InputError` for an unknown target (listing the known), one given twice, none at all, or a precision that a
+    target does not offer; `BackendError` when a package is missing.
+    """
+    if not names:
+        raise InputError(f"No export target is given; choose from: {', '.join(TARGETS)}.")
+    for name in names:
+        if name not in TARGETS:
+            raise InputError(f"There is no export target {name!r}; choose from: {', '.join(TARGETS)}.")
+    if len(set(names)) < len(names):
+        raise InputError(f"An export target is given twice in {', '.join(names)}; give each once.")
+    rows = [TARGETS[name] for name in names]
+    for row in rows:
+        _check(row, precision)
+    return rows
+
+
+def _check(row: Target, precision: str) -> None:
+    if precision not in row.file_name:
+        offered = ", ".join(row.file_name)
+        raise InputError(f"Target {row.name} has no precision {precision!r}; choose from: {offered}.")
+    missing = [name for name in row.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BackendError(f"Target {row.name} needs {', '.join(missing)}, not installed here; run `{row.mend}`.")
+
+
+def build(row: Target, source: Source) -> bytes:
+    """The artefact's content."""
+    return cast(bytes, importlib.import_module(row.module).build(source))
+
+
+def run(row: Target, content: bytes, settings: EncoderSettings) -> EncoderBackend:
+    """The artefact as an encoder, to compare it with its source."""
+    return cast(EncoderBackend, importlib.import_module(row.module).run(content, settings))
