@@ -76,6 +76,7 @@ def create_propagation(name: str, settings: PropagationSettings, threads: int | 
             scale=settings.coarse_scale,
             coarse_radius=settings.coarse_radius,
             fine_radius=settings.fine_radius,
+            threads=worker_count(threads),
         )
     entry = _pick(name)
     backend: PropagationBackend = getattr(importlib.import_module(entry.module), entry.attribute)(
