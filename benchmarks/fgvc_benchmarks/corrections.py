@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +59,15 @@ def main() -> None:
     PAGE.write_text(before + START + "\n" + table(rows) + END + after.partition(END)[2], encoding="utf-8")
 
 
-def badja(model: fgvc_deploy.Model, root: Path, compat: Compat) -> Scores:
-    """PCK@0.1 per sequence: queries are the joints visible in the first annotated frame."""
+def badja(model: fgvc_deploy.Model, root: Path, compat: Compat, alpha: float) -> Scores:
+    """PCK per sequence: queries are the joints visible in the first annotated frame."""
     sequences = {}
     for clip in read_badja(root):
         seen = clip.visible[:, 0]
         queries = np.concatenate([np.zeros((seen.sum(), 1)), clip.joints[seen, 0, ::-1]], axis=1)
         tracks = model.track(_frames(clip.frames), queries, compat=compat).tracks
         sequences[clip.name] = BadjaSequence(tracks, clip.joints[seen], clip.visible[seen], clip.mask_area)
-    return badja_pck(sequences, 0.1).sequences
+    return badja_pck(sequences, alpha).sequences
 
 
 def davis(model: fgvc_deploy.Model, root: Path, compat: Compat) -> Scores:
@@ -93,7 +94,8 @@ def planar(model: fgvc_deploy.Model, root: Path, compat: Compat) -> Scores:
 
 
 SETS: dict[str, Callable[[fgvc_deploy.Model, Path, Compat], Scores]] = {
-    "BADJA PCK@0.1": badja,
+    "BADJA PCK@0.2": partial(badja, alpha=0.2),
+    "BADJA PCK@0.1": partial(badja, alpha=0.1),
     "DAVIS 2016 J": davis,
     "planar <delta_avg": planar,
 }
