@@ -75,14 +75,18 @@ def test_corrected_gradient_by_finite_differences() -> None:
         torch.testing.assert_close(gradient[index], slope, rtol=1e-6, atol=1e-8)
 
 
-def test_weight_zero_skips_the_term_and_its_needs() -> None:
-    settings = ObjectiveSettings(radius=2, soft_label_weight=0.0, adversarial_weight=0.0)
+@pytest.mark.parametrize("soft_label", [0.0, 1.0])
+@pytest.mark.parametrize("reconstruction", [0.0, 1.0])
+def test_weight_zero_skips_the_term_and_its_needs(soft_label: float, reconstruction: float) -> None:
+    settings = ObjectiveSettings(
+        radius=2, soft_label_weight=soft_label, reconstruction_weight=reconstruction, adversarial_weight=0.0
+    )
     objective = TrainingObjective(TinyEncoder(), TinyEncoder(), None, settings).double()
-    batch = tiny_batch()._replace(visible=None)
-    terms = objective(batch, np.random.default_rng(0))
-    assert float(terms.soft_label) == 0.0
+    batch = tiny_batch()
+    terms = objective(batch if soft_label else batch._replace(visible=None), np.random.default_rng(0))
     assert float(terms.adversarial) == 0.0
-    assert float(terms.reconstruction.detach()) > 0
+    assert (float(terms.soft_label.detach()) > 0) == (soft_label > 0)
+    assert (float(terms.reconstruction.detach()) > 0) == (reconstruction > 0)
 
 
 def test_weights_scale_their_terms() -> None:

@@ -121,7 +121,9 @@ class TrainingObjective(nn.Module):
         return LossTerms(
             zero if video is None else weights.reconstruction_weight * self._reconstruction(video),
             zero if synthetic is None else weights.soft_label_weight * self._soft_label(synthetic, batch),
-            weights.adversarial_weight * self._adversarial(synthetic, video) if synthetic and video else zero,
+            weights.adversarial_weight * self._adversarial(synthetic, video)
+            if adversarial and synthetic is not None and video is not None
+            else zero,
         )
 
     def _encode(self, clip: Tensor, rng: Rng) -> EncodedPair:

@@ -1,0 +1,106 @@
+"""From frames to a batch of the training objective: crop, augment, Lab, stack.
+
+All randomness comes from the generator passed in, so a sample is a function of (data, settings, generator state).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from fgvc_training.augment.crop import flip_flow, random_area_box, random_box, resize
+from fgvc_training.augment.lab import normalized_lab
+from fgvc_training.augment.photometric import PhotometricSettings, change_photometry, gaussian_blur
+from fgvc_training.data.sources import FlowPair
+from fgvc_training.objective import TrainingBatch
+from fgvc_training.occlusion import visible_by_consistency
+
+Side = Annotated[int, Field(ge=8)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(gt=0)]
+
+
+class PrepareSettings(BaseModel):
+    """Crops and augmentations; defaults are the paper's, except that it gives no blur widths.
+
+    Videos: a box of `area` and `aspect` is resized to `size`.  Pairs: a box of `size` is cut out, so that flow stays
+    exact.  Both: mirrored with `flip`, blurred alike in all frames with `blur`, then `photometric` changes, if any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: tuple[Side, Side] = (256, 256)
+    area: tuple[Share, Share] = (0.6, 1.0)
+    aspect: tuple[Ratio, Ratio] = (1.5, 2.0)
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    blur: Annotated[float, Field(ge=0, le=1)] = 0.8
+    blur_sigma: tuple[Ratio, Ratio] = (0.1, 2.0)
+    photometric: PhotometricSettings | None = None
+
+
+class PreparedPair(NamedTuple):
+    """`images` [2, 3, H, W]: reference, target; `flow` [2, H, W] target -> reference; `visible` bool [H, W]."""
+
+    images: Tensor
+    flow: Tensor
+    visible: Tensor
+
+
+def prepare_video(clip: NDArray[np.uint8], settings: PrepareSettings, rng: np.random.Generator) -> Tensor:
+    """uint8 RGB [n, H, W, 3] -> normalised Lab [n, 3, *size]."""
+    frames = _float_frames(clip)
+    box = random_area_box((clip.shape[1], clip.shape[2]), settings.area, settings.aspect, rng)
+    frames = resize(box.cut(frames), settings.size).clamp(0, 1)
+    if rng.random() < settings.flip:
+        frames = frames.flip(-1)
+    return _augment(frames, settings, rng)
+
+
+def prepare_pair(pair: FlowPair, settings: PrepareSettings, rng: np.random.Generator) -> PreparedPair:
+    """A pair cut to `size`; visibility is estimated from the whole flows where it is not known.
+
+    Raises ShapeError if the frames are smaller than `size`.
+    """
+    frames = _float_frames(np.stack((pair.reference, pair.target)))
+    flow = torch.from_numpy(np.ascontiguousarray(pair.flow)).permute(2, 0, 1)
+    visible = _visible(pair, flow)
+    box = random_box((frames.shape[-2], frames.shape[-1]), settings.size, rng)
+    frames, flow, visible = box.cut(frames), box.cut(flow), box.cut(visible)
+    if rng.random() < settings.flip:
+        frames, flow, visible = frames.flip(-1), flip_flow(flow), visible.flip(-1)
+    return PreparedPair(_augment(frames, settings, rng), flow.contiguous(), visible.contiguous())
+
+
+def collate(videos: Sequence[Tensor], pairs: Sequence[PreparedPair]) -> TrainingBatch:
+    """Prepared samples -> one batch."""
+    images, flows, visible = zip(*pairs, strict=True)
+    return TrainingBatch(
+        torch.stack(list(videos)), torch.stack(images), torch.stack(flows), visible=torch.stack(visible)
+    )
+
+
+def _visible(pair: FlowPair, flow: Tensor) -> Tensor:
+    if pair.visible is not None:
+        return torch.from_numpy(np.ascontiguousarray(pair.visible))
+    if pair.flow_back is None:
+        return torch.ones(flow.shape[1:], dtype=torch.bool)
+    flow_back = torch.from_numpy(np.ascontiguousarray(pair.flow_back)).permute(2, 0, 1)
+    return visible_by_consistency(flow[None], flow_back[None])[0]
+
+
+def _float_frames(clip: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2).float() / 255
+
+
+def _augment(frames: Tensor, settings: PrepareSettings, rng: np.random.Generator) -> Tensor:
+    if rng.random() < settings.blur:
+        frames = gaussian_blur(frames, float(rng.uniform(*settings.blur_sigma)))
+    if settings.photometric is not None:
+        frames = change_photometry(frames, settings.photometric, rng)
+    return normalized_lab(frames).contiguous()
