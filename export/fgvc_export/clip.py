@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,4 +42,4 @@ def load_clip(source: str | None) -> Clip:
         raise InputError(
             f"{source}: has fewer than two frames, so nothing can be tracked; give another --parity-clip."
         )
-    return Clip(source.rpartition("/")[2], frames, None)
+    return Clip(Path(source).name, frames, None)

@@ -62,17 +62,18 @@ def test_each_level_has_unit_length_on_its_own_grid(encoder: EdgeLite0) -> None:
 def test_mirrored_kernels_commute_with_mirroring_the_frame(arch: str) -> None:
     """Feature i sits at stride*i: with W = 16k + 1 the frame's mirror image maps i to n-1-i, exactly.
 
-    Any asymmetric padding or half-pixel upsampling breaks this.  fp64, so that only rounding at 1e-15 is left.
+    Any asymmetric padding or half-pixel upsampling breaks this by the size of the features themselves; summing in
+    mirrored order changes an fp32 result by 1e-5 of that at most.
     """
-    encoder = untrained_encoder(arch).double()
+    encoder = untrained_encoder(arch)
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.copy_((module.weight + module.weight.flip(3)) / 2)
             module.weight.copy_((module.weight + module.weight.flip(2)) / 2)
-    x = frames(49, 65).double()
+    x = frames(49, 65)
     expected = encoder(x)
     for axes in ((2,), (3,), (2, 3)):
-        torch.testing.assert_close(encoder(x.flip(axes)).flip(axes), expected, rtol=1e-9, atol=1e-9)
+        assert (encoder(x.flip(axes)).flip(axes) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @torch.inference_mode()
