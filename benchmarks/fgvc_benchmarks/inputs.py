@@ -5,6 +5,7 @@ Nothing is downloaded and nothing depends on the machine, so a record can be rep
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -60,26 +61,35 @@ def label_frames(geometry: Geometry, points: int, seed: int = 0) -> list[Float32
 
 
 def scene(hw: tuple[int, int], seed: int = 0) -> Iterator[Frame]:
-    """An endless clip, uint8 RGB [H, W, 3]: a textured ground that sways, and a disc that circles over it."""
+    """An endless clip, uint8 RGB [H, W, 3]: a textured ground that sways, and a disc that circles over it.
+
+    Everything moves by a fraction of a pixel in every frame, so that no two frames are equal.
+    """
     height, width = hw
     rng = np.random.default_rng(seed)
-    ground = _texture((height + 32, width + 32), rng)
+    ground = _texture((height + 33, width + 33), rng)
     disc = _texture((height // 2, width // 2), rng)
     y, x = np.ogrid[: disc.shape[0], : disc.shape[1]]
     radius = min(disc.shape[:2]) / 2
     inside = (y - disc.shape[0] / 2) ** 2 + (x - disc.shape[1] / 2) ** 2 < radius * radius
-    step = 0
-    while True:
-        dy, dx = (round(16 + 15 * f(step / 9)) for f in (np.sin, np.cos))
-        frame = ground[dy : dy + height, dx : dx + width].copy()
-        top, left = (int(s * (0.25 + 0.15 * f(step / 14))) for s, f in ((height, np.cos), (width, np.sin)))
+    for step in itertools.count():
+        sway, circle = step * np.sqrt(2) / 16, step / 14
+        frame = _window(ground, 16 + 16 * np.sin(sway), 16 + 16 * np.cos(sway), hw)
+        top, left = int(height * (0.25 + 0.15 * np.cos(circle))), int(width * (0.25 + 0.15 * np.sin(circle)))
         patch = frame[top : top + disc.shape[0], left : left + disc.shape[1]]
         patch[inside] = disc[inside]
-        yield frame
-        step += 1
+        yield frame.astype(np.uint8)
 
 
-def _texture(hw: tuple[int, int], rng: np.random.Generator) -> Frame:
+def _window(image: Float32Array, y: float, x: float, hw: tuple[int, int]) -> Float32Array:
+    """The part of an image whose upper left corner is at (x, y), interpolated bilinearly."""
+    top, left = int(y), int(x)
+    part = image[top : top + hw[0] + 1, left : left + hw[1] + 1]
+    rows = part[:-1] + np.float32(y - top) * (part[1:] - part[:-1])
+    return np.asarray(rows[:, :-1] + np.float32(x - left) * (rows[:, 1:] - rows[:, :-1]))
+
+
+def _texture(hw: tuple[int, int], rng: np.random.Generator) -> Float32Array:
     """Noise of several scales, so that neighbouring pixels resemble each other and distant ones do not."""
     total: Float32Array = np.zeros((*hw, 3), np.float32)
     for cell in (2, 5, 11, 29):
@@ -87,7 +97,7 @@ def _texture(hw: tuple[int, int], rng: np.random.Generator) -> Frame:
         total += coarse.repeat(cell, axis=0).repeat(cell, axis=1)[: hw[0], : hw[1]]
     for axis in (0, 1):
         total += (np.roll(total, 1, axis) + np.roll(total, -1, axis) - 2 * total) / np.float32(4)
-    return (total * (255 / 4)).astype(np.uint8)
+    return total * np.float32(255 / 4)
 
 
 def grid_points(hw: tuple[int, int], count: int) -> Float32Array:

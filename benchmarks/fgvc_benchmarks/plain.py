@@ -1,7 +1,7 @@
 """A point tracker without tricks: one group, every map upsampled whole, any way to attend.
 
-With `dense.py` inside it is the reference pipeline that speed-ups are measured against; with `plain_attend` it is the
-referee of the real tracker's coordinates.  It shares label drawing and the plain read-out with the runtime, and
+With `dense.py` inside it is the reference pipeline that speed-ups are measured against; `referee.py` makes the judge
+of the real tracker's coordinates from it.  It shares label drawing and the plain read-out with the runtime, and
 nothing of its propagator, memory or fast read-out.
 """
 
@@ -14,12 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.labels.gaussian import gaussian_labels
-from fgvc_deploy.propagation.base import Float32Array, Window
-from fgvc_deploy.propagation.features import unit_features
-from fgvc_deploy.propagation.tiled import TiledBackend
-from fgvc_deploy.readout.centroid import TOP
+from fgvc_deploy.propagation.base import Float32Array
 from fgvc_deploy.readout.points_dense import read_points_dense
-from fgvc_deploy.readout.resample import map_taps, resize_maps
 from fgvc_deploy.settings import PropagationSettings
 
 Attend = Callable[[Float32Array, Float32Array, Float32Array], Float32Array]
@@ -43,7 +39,7 @@ class PlainTracker:
 
     def __init__(self, attend: Attend, settings: PropagationSettings, grid: Grid, xy: Float32Array) -> None:
         self._attend, self._settings, self._grid = attend, settings, grid
-        self._first_labels = gaussian_labels(xy, grid.network_hw, settings.label_sigma, grid.stride)
+        self._first_labels = self._draw(xy)
         self._frames = 0
         self._keys = np.zeros((0, 0, 0, 0), np.float32)
         self._labels = np.zeros((0, 0, 0), np.float32)
@@ -71,34 +67,11 @@ class PlainTracker:
         grid = self._grid
         return read_points_dense(labels, grid.feature_hw, grid.network_hw, grid.stride).xy
 
-    def is_tied(self, labels: Float32Array, gap: float) -> NDArray[np.bool_]:
-        """Points whose read-out hangs on which of two nearly equal pixels is taken: bool [P] (goldens item 25)."""
-        grid = self._grid
-        maps = np.ascontiguousarray(labels.T).reshape(-1, *grid.feature_hw)
-        taps = map_taps(grid.feature_hw, grid.network_hw, grid.stride, grid.network_hw, "corrected")
-        best = np.sort(resize_maps(maps, taps).reshape(len(maps), -1), axis=1)[:, ::-1]
-        return np.asarray(best[:, TOP - 1] - best[:, TOP] <= gap * best[:, TOP - 1])
+    def _draw(self, xy: Float32Array) -> Float32Array:
+        """Label maps [H*W, P] of the query points."""
+        return gaussian_labels(xy, self._grid.network_hw, self._settings.label_sigma, self._grid.stride)
 
     def _store(self, features: Float32Array, labels: Float32Array) -> None:
         slot = self._frames if self._frames == 0 else 1 + (self._frames - 1) % (len(self._keys) - 1)
         self._keys[slot], self._labels[slot] = features, labels
         self._frames += 1
-
-
-def plain_attend(settings: PropagationSettings, threads: int) -> Attend:
-    """Matches by the NumPy backend (itself checked against `fgvc_kernels.reference`), weights in float64."""
-    backend = TiledBackend(threads)
-    window = Window(settings.window, settings.radius)
-
-    def attend(query: Float32Array, keys: Float32Array, labels: Float32Array) -> Float32Array:
-        matches = backend.match(unit_features(query), [unit_features(k) for k in keys], window, settings.topk)
-        exponent = matches.scores.astype(np.float64) / settings.temperature
-        weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-        rows = labels.reshape(-1, labels.shape[-1])
-        carried = np.zeros((len(weights), rows.shape[1]))
-        for entry in range(weights.shape[1]):
-            carried += weights[:, entry, None] * rows[matches.positions[:, entry]]
-        return carried.astype(np.float32)
-
-    return attend

@@ -18,7 +18,7 @@ from typing import IO, Any
 from fgvc_benchmarks.subjects.base import Subject
 from fgvc_benchmarks.subjects.table import create
 from fgvc_benchmarks.timing import Sample, mean_sample
-from fgvc_deploy.errors import FgvcError, ParityError
+from fgvc_deploy.errors import BackendError, BundleError, ParityError
 from fgvc_deploy.results.run_json import peak_memory_bytes
 
 # A sample shorter than this would mostly measure the clock, the scheduler and cold caches.
@@ -77,7 +77,7 @@ def main() -> None:
         _send(channel, {"ready": True})
         for line in sys.stdin:
             _send(channel, server.answer(json.loads(line)))
-    except FgvcError as error:
+    except (BackendError, BundleError) as error:
         _send(channel, {"unavailable": str(error)})
     except Exception:
         _send(channel, {"error": traceback.format_exc(limit=-6)})

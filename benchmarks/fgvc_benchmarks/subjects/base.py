@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fgvc_benchmarks.timing import Sample
 from fgvc_deploy.bundle import ParityFigure
+from fgvc_deploy.errors import ParityError
 
 Params = Mapping[str, Any]
 
@@ -29,6 +31,8 @@ class Subject(Protocol):
 
 
 def at_most(figure: str, value: float, budget: float, unit: str, detail: str = "") -> ParityFigure:
-    """A parity figure that must not exceed its budget."""
+    """A parity figure that must not exceed its budget; raises ParityError when it is no number."""
+    if not math.isfinite(value):
+        raise ParityError(f"{figure}: the difference from the reference is {value}")
     passed = bool(value <= budget)
     return ParityFigure(figure=figure, value=value, budget=budget, unit=unit, passed=passed, detail=detail)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from fgvc_benchmarks.inputs import scene
-from fgvc_benchmarks.plain import PlainTracker, plain_attend
+from fgvc_benchmarks.plain import PlainTracker
+from fgvc_benchmarks.referee import Referee
 from fgvc_benchmarks.subjects.base import Params, at_most
-from fgvc_benchmarks.subjects.tracker import TIE_GAP, TRACK_BUDGET, describe, set_up
+from fgvc_benchmarks.subjects.tracker import TRACK_BUDGET, describe, set_up
 from fgvc_benchmarks.timing import ExactTimer, Sample, stopwatch
 from fgvc_deploy.bundle import ParityFigure
 from fgvc_deploy.errors import ParityError
@@ -44,16 +45,16 @@ class DenseTrackerStep:
         """Coordinates of one frame against the NumPy backend's, from the same memory."""
         setup = self._setup
         settings = setup.engine.propagation
-        referee = PlainTracker(plain_attend(settings, self._threads), settings, setup.grid, setup.xy)
+        referee = Referee(settings, setup.grid, setup.xy, self._threads)
         frames, self._frames = self._frames, scene(setup.grid.network_hw)
         self._fill(referee, settings.memory)
         self._frames = frames
         features = self._features()
-        found, expected = (tracker.propagate(features) for tracker in (self._tracker, referee))
-        clear = ~referee.is_tied(expected, TIE_GAP)
+        found = self._tracker.read(self._tracker.propagate(features))
+        expected, clear = referee.judge(referee.propagate(features))
         if not clear.any():
             raise ParityError("every read-out of the checked frame is tied, so nothing could be compared")
-        worst = float(np.abs(self._tracker.read(found) - referee.read(expected))[clear].max())
+        worst = float(np.abs(found - expected)[clear].max())
         return [at_most("tracks", worst, TRACK_BUDGET, "px", f"{int(clear.sum())} positions, one frame")]
 
     def run(self) -> Sample:

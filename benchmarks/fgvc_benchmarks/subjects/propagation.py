@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,10 @@ from fgvc_benchmarks.inputs import feature_frames, label_frames
 from fgvc_benchmarks.subjects.base import Params, at_most
 from fgvc_benchmarks.timing import ExactTimer, Sample, stopwatch
 from fgvc_deploy.bundle import ParityFigure
-from fgvc_deploy.errors import ParityError
-from fgvc_deploy.propagation.base import Float32Array, Matches
-from fgvc_deploy.propagation.select import create_propagation
+from fgvc_deploy.errors import BackendError, ParityError
+from fgvc_deploy.propagation.base import Float32Array, Matches, PropagationBackend
+from fgvc_deploy.propagation.select import PROPAGATION_BACKENDS
 from fgvc_deploy.propagation.weights import propagate, softmax_weights
-from fgvc_deploy.settings import PropagationSettings
 from fgvc_kernels.reference import MatchError, check_matches
 
 CHECKED_ROWS = 512
@@ -31,25 +32,34 @@ def geometry_of(params: Params) -> Geometry:
     return Geometry(**params["geometry"])
 
 
+def make_backend(name: str, options: Mapping[str, Any], threads: int) -> PropagationBackend:
+    """The backend `name` of the table, made with options; raises BackendError when it cannot run here."""
+    entry = next((entry for entry in PROPAGATION_BACKENDS if entry.name == name), None)
+    reason = "there is none of that name" if entry is None else entry.check()
+    if entry is None or reason is not None:
+        raise BackendError(f"propagation backend '{name}' cannot run here: {reason}.")
+    backend = getattr(importlib.import_module(entry.module), entry.attribute)(threads=threads, **options)
+    return cast(PropagationBackend, backend)
+
+
 class Propagation:
-    """Parameters: `geometry` (fields of Geometry), `backend` (a name of the propagation table), `points`."""
+    """Parameters: `geometry` (fields of Geometry), `points`, `backend` (a name of the propagation table), `options`.
+
+    `options` are passed to the backend's class, for example {"precision": "fp32"}.
+    """
 
     def __init__(self, params: Params, threads: int) -> None:
         self._geometry = geometry = geometry_of(params)
-        settings = PropagationSettings(
-            radius=geometry.radius,
-            topk=geometry.topk,
-            temperature=geometry.temperature,
-            memory=max(1, geometry.frames - 1),
-        )
-        self._backend = create_propagation(params["backend"], settings, threads)
+        self._backend = make_backend(params["backend"], params["options"], threads)
         *keys, self._query = feature_frames(geometry)
         self._keys = [self._backend.prepare(frame) for frame in keys]
         self._labels = label_frames(geometry, params["points"])
         self._timer = ExactTimer()
         self.facts: dict[str, Any] = {
             "backend": self._backend.name,
-            "precision": getattr(self._backend, "precision", "fp32"),
+            # The native backend says whether it screens in bf16, and with which instructions.
+            "precision": "bf16 + fp32" if getattr(self._backend, "screened", False) else "fp32",
+            "isa": getattr(self._backend, "isa", ""),
             "useful_gflop": geometry.useful_gflop(),
         }
 
@@ -66,6 +76,7 @@ class Propagation:
 
     def run(self) -> Sample:
         """One step; `prepare`, `match` and `carry` are its stages."""
+        self._timer.take()
         with stopwatch() as sample:
             self._step()
         sample.stages = self._timer.take()

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fgvc_benchmarks.inputs import grid_points, scene
-from fgvc_benchmarks.plain import Grid, PlainTracker, plain_attend
+from fgvc_benchmarks.plain import Grid
+from fgvc_benchmarks.referee import Referee
 from fgvc_benchmarks.subjects.base import Params, at_most
 from fgvc_benchmarks.timing import ExactTimer, Sample, stopwatch
 from fgvc_deploy.bundle import ParityFigure
@@ -22,7 +23,6 @@ from fgvc_deploy.propagation.base import Float32Array
 CHECKED_STEPS = 3
 # Both sides see the same features, so only float32 rounding of weights and label sums is left.
 TRACK_BUDGET = 1e-3
-TIE_GAP = 1e-5
 # cpu.md: MNN's Winograd has a minimum of .99999 on real clips; a wrong layer gives .9 or less.
 COSINE_BUDGET = 1e-4
 
@@ -54,6 +54,7 @@ def describe(setup: Setup) -> dict[str, Any]:
     return {
         "encoder": engine.encoder.name,
         "propagation": engine.matcher.name,
+        "isa": getattr(engine.matcher, "isa", ""),
         "network_hw": list(grid.network_hw),
         "feature_hw": list(grid.feature_hw),
         "key_frames": engine.propagation.memory + 1,
@@ -75,7 +76,7 @@ class TrackerStep:
         self.facts = describe(setup)
 
     def check(self) -> list[ParityFigure]:
-        """Coordinates of a few frames against the plain tracker on the same features; then fill the memory."""
+        """Coordinates of a few frames against the referee on the same features; then fill the memory."""
         figures = [self._track_figure()]
         encoder = self._setup.engine.encoder
         if encoder.name != "onnxruntime":
@@ -95,8 +96,7 @@ class TrackerStep:
 
     def _track_figure(self) -> ParityFigure:
         setup, tracker = self._setup, self._tracker
-        settings = setup.engine.propagation
-        plain = PlainTracker(plain_attend(settings, self._threads), settings, setup.grid, setup.xy)
+        referee = Referee(setup.engine.propagation, setup.grid, setup.xy, self._threads)
         worst, compared, left_out = 0.0, 0, 0
         for number in range(CHECKED_STEPS + 1):
             frame = next(self._frames)
@@ -105,15 +105,14 @@ class TrackerStep:
             found = tracker.step_features(features).xy
             unit = features.unit.reshape(*setup.grid.feature_hw, -1)
             if number == 0:
-                plain.start(unit)
+                referee.start(unit)
                 continue
-            labels = plain.propagate(unit)
-            clear = ~plain.is_tied(labels, TIE_GAP)
-            worst = max(worst, float(np.abs(found - plain.read(labels))[clear].max(initial=0.0)))
+            expected, clear = referee.judge(referee.propagate(unit))
+            worst = max(worst, float(np.abs(found - expected)[clear].max(initial=0.0)))
             compared, left_out = compared + int(clear.sum()), left_out + int((~clear).sum())
         if not compared:
             raise ParityError("every read-out of the checked frames is tied, so nothing could be compared")
-        detail = f"{compared} positions against the plain tracker, {left_out} ties left out"
+        detail = f"{compared} positions against the referee, {left_out} ties left out"
         return at_most("tracks", worst, TRACK_BUDGET, "px", detail)
 
 
