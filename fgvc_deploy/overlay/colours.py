@@ -6,7 +6,7 @@ Colours of objects are the DAVIS palette, `fgvc_deploy.results.palette`.
 from __future__ import annotations
 
 import colorsys
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ _LAST_HUE = 0.83
 _GOLDEN_RATIO = 0.6180339887498949
 
 
-@cache
+# Bounded: a stream may add points for ever.
+@lru_cache(maxsize=4096)
 def _colour(hue: float) -> tuple[int, int, int]:
     """RGB of a hue in 0..1, lightened where full saturation looks dark (blue and violet)."""
     red, green, blue = colorsys.hsv_to_rgb(hue, 1.0, 1.0)

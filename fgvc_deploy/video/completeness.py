@@ -39,6 +39,7 @@ def _iso_boxes_end(file: BinaryIO, size: int) -> int | None:
 
 def _ebml_number(data: bytes) -> tuple[int | None, int]:
     """Value and length in bytes of an EBML size (RFC 8794, 4); None for the reserved value "unknown"."""
+    # A first byte of 0 is invalid; as a length of 9 it does no harm.
     length = 9 - data[0].bit_length()
     bits = int.from_bytes(data[:length], "big") & ((1 << 7 * length) - 1)
     return (None if bits == (1 << 7 * length) - 1 else bits), length
@@ -47,7 +48,7 @@ def _ebml_number(data: bytes) -> tuple[int | None, int]:
 def _ebml_segment_end(file: BinaryIO, size: int) -> int | None:
     """Where the segment of a Matroska / WebM file ends by its own account; None when it was written live."""
     head = file.read(256)
-    if not head.startswith(_EBML_HEADER):
+    if not head.startswith(_EBML_HEADER) or len(head) < 24:
         return None
     header_size, length = _ebml_number(head[4:])
     start = 4 + length + (header_size or 0)

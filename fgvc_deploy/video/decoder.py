@@ -34,7 +34,8 @@ class Decoder:
         self.demuxer = Demuxer(address)
         self._stream = self.demuxer.stream
         codec = self._stream.codec_context.codec.canonical_name
-        self._pending = PendingPictures(codec, self.demuxer.rules.whole_pictures)
+        self._lenient = self.demuxer.lenient
+        self._pending = PendingPictures(codec, self.demuxer.rules.whole_pictures and not self._lenient)
 
     def close(self) -> None:
         """Release file, socket and decoder; may be called more than once."""
@@ -56,7 +57,8 @@ class Decoder:
             raise SourceFault(self._sentence(str(broken), index), index) from broken.__cause__
 
     def _sentence(self, reason: str, count: int) -> str:
-        announced = f" of {self._stream.frames}" if self._stream.frames > count else ""
+        total = self.demuxer.announced
+        announced = f" of {total}" if total and total > count else ""
         mend = "check the connection" if self._address.live else "copy or convert the video again to get the rest"
         return f"{self._address.name}: {reason}; {count}{announced} frames could be read: {mend}."
 
@@ -81,11 +83,11 @@ class Decoder:
         try:
             pictures = self._stream.decode(packet)
         except av.FFmpegError as error:
-            if self._address.live:
+            if self._lenient:
                 return
             raise Broken("the video is damaged", packet.dts if packet else None) from error
         for picture in pictures:
-            if not self._address.live:
+            if not self._lenient:
                 self._check(picture)
             yield picture
 

@@ -27,7 +27,7 @@ _MAX_FPS = 1000.0
 class Address:
     """What is handed to libav: `url`, demuxer (`format`), its options, and (open, read) timeouts in seconds.
 
-    `live` sources are read leniently: what a camera lost on the way is skipped.  `path` is set for plain files.
+    `live` sources are read once.  `path` is set for plain files.
     """
 
     name: str
@@ -50,17 +50,22 @@ class Broken(Exception):
 class Demuxer:
     """The first real video stream of a container.
 
+    `lenient`: what a camera lost on the way is skipped, not a fault; so for live sources without an announced end.
     Raises libav's errors when the container cannot be opened and InputError when it holds no video.  `close` releases
     file and socket.
     """
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._container = av.open(address.url, "r", address.format, address.options, timeout=address.timeout)
+        # Tags in another encoding than UTF-8 are common, and of no interest.
+        self._container = av.open(
+            address.url, "r", address.format, address.options, metadata_errors="replace", timeout=address.timeout
+        )
         try:
             self.stream = self._video_stream()
             self.format_name = self._container.format.name
             self.rules = container_rules(self.format_name)
+            self.lenient = address.live and not (self.rules.duration and self._container.duration)
             self._missing = missing_bytes(address.path, self.rules) if address.path else 0
         except BaseException:
             self.close()
@@ -90,28 +95,35 @@ class Demuxer:
         return float(rate) if rate and 0 < rate <= _MAX_FPS else None
 
     @property
-    def frame_estimate(self) -> int | None:
-        """Frames announced by the container, or duration times rate."""
-        if self.stream.frames or self._address.live:
-            return self.stream.frames or None
-        duration = self._container.duration
-        return max(1, round(duration / av.time_base * self.fps)) if duration and self.fps else None
+    def _frames_by_time(self) -> float:
+        """Duration of the video times its rate; 0 when not known."""
+        duration = self.stream.duration or 0
+        return float(duration * (self.stream.time_base or 0)) * (self.fps or 0)
+
+    @property
+    def announced(self) -> int | None:
+        """Frames the muxer counted, if it did; the first fragment of a fragmented MP4 counts only its own."""
+        frames = self.stream.frames
+        return frames if self.rules.count and frames and frames > self._frames_by_time - 0.5 else None
 
     @property
     def frame_count(self) -> int | None:
-        """Frames announced, where the muxer wrote the number, nothing is cut off and the duration agrees.
-
-        An edit list hides frames that are in the file: then duration times rate is the smaller of the two.
-        """
-        announced, duration = self.stream.frames, self.stream.duration
-        if not (self.rules.count and announced and duration and self.fps) or self._missing:
+        """Frames announced, where nothing is cut off and the duration agrees: an edit list hides some frames."""
+        if self.announced is None or self._missing or self.announced - self._frames_by_time >= 0.5:
             return None
-        by_time = float(duration * (self.stream.time_base or 0)) * self.fps
-        return announced if abs(by_time - announced) < 0.5 else None
+        return self.announced
+
+    @property
+    def frame_estimate(self) -> int | None:
+        """Frames announced, or duration times rate."""
+        duration = self._container.duration
+        if self.announced or self.lenient or not (duration and self.fps):
+            return self.announced
+        return max(1, round(duration / av.time_base * self.fps))
 
     def packets(self) -> Iterator[Packet]:
         """Whole packets of the video, from the first that can be decoded by itself; Broken when one is missing."""
-        started = not self.rules.starts_anywhere and not self._address.live
+        started = not self.rules.starts_anywhere and not self.lenient
         for packet in self._whole_packets():
             self._coverage.add(packet, is_video := packet.stream_index == self.stream.index)
             started = started or (is_video and packet.is_keyframe)
@@ -124,7 +136,7 @@ class Demuxer:
         hold_back = self._missing > 0 and not self.rules.flags_partial
         held: Packet | None = None
         for packet in self._read():
-            if packet.is_corrupt and packet.stream_index == self.stream.index and not self._address.live:
+            if packet.is_corrupt and packet.stream_index == self.stream.index and not self.lenient:
                 raise Broken("a piece of the video is damaged or cut off", packet.dts)
             if not hold_back:
                 yield packet
@@ -135,7 +147,7 @@ class Demuxer:
 
     def _read(self) -> Iterator[Packet]:
         # Other streams of a file tell how long it was meant to be; of a camera they are not even fetched.
-        streams = [self.stream] if self._address.live else list(self._container.streams)
+        streams = [self.stream] if self.lenient else list(self._container.streams)
         try:
             # Empty packets are end marks, and in AVI repeats of the picture before.
             yield from (packet for packet in self._container.demux(*streams) if packet.size)
@@ -146,9 +158,9 @@ class Demuxer:
             raise Broken(reason, self._coverage.next_dts) from error
 
     def _check_complete(self) -> None:
-        if self._address.live:
+        if self.lenient:
             return
-        if self._missing and not 0 < self.stream.frames <= self._coverage.packets:
+        if self._missing and not (self.announced and self.announced <= self._coverage.packets):
             raise Broken("the file is cut short", self._coverage.next_dts)
         # Some muxers count the duration from zero and some from the first frame; taking zero is never too strict.
         duration = self._container.duration if self.rules.duration else None

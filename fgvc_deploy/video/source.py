@@ -125,6 +125,8 @@ def open_source(source: str | Path | NDArray[Any]) -> FrameSource:
     if isinstance(source, np.ndarray):
         return ArraySource(source)
     text = str(source)
+    if isinstance(source, Path) and text.isdecimal():
+        text = f"./{text}"
     try:
         kind = next(kind for kind in SOURCE_KINDS if kind.matches(text))
         return kind.open(text)

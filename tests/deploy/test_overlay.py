@@ -66,6 +66,16 @@ def test_pixels_without_a_mark_keep_their_value() -> None:
     assert drawn.flags.writeable
 
 
+@pytest.mark.parametrize(("hw", "tolerance"), [((64, 96), 0.05), ((480, 854), 0.05), ((720, 1280), 0.3)])
+def test_trail_lies_where_the_point_went(hw: tuple[int, int], tolerance: float) -> None:
+    frame = np.zeros((*hw, 3), np.uint8)
+    overlay = PointOverlay(np.array([[10.0, 30.0]]))
+    for x in (10.0, 80.0):
+        drawn = overlay.draw(frame, np.array([[x, 30.0]]), np.array([True]))
+    # Between the marks there is only the trail.
+    assert abs(centroid(frame[:, 30:60], drawn[:, 30:60])[1] - 30) <= tolerance
+
+
 def test_trail_fades_with_age_and_ends() -> None:
     frame = np.zeros((64, 256, 3), np.uint8)
     overlay = PointOverlay(np.array([[4.0, 32.0]]), trail=8)

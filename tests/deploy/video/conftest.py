@@ -53,10 +53,11 @@ def clip(tmp_path: Path) -> Clip:
         rotation: int = 0,
         times: list[int] | None = None,
         sound_seconds: float = 0.0,
-        format: str | None = None,
+        title: str | None = None,
     ) -> Path:
         path = tmp_path / name
-        with av.open(str(path), "w", format=format, options=container_options or {}) as container:
+        with av.open(str(path), "w", options=container_options or {}) as container:
+            container.metadata.update({"title": title} if title else {})
             stream = container.add_stream(codec, rate=Fraction(25), options=options or {})
             assert isinstance(stream, av.VideoStream)
             stream.height, stream.width = hw

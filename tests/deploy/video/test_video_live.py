@@ -47,6 +47,19 @@ def test_http_is_read_once(clip: Clip, frame_number: FrameNumber, web: str) -> N
             iter(stream)
 
 
+def test_http_file_that_ends_early_is_a_fault(clip: Clip, frame_number: FrameNumber, web: str) -> None:
+    path = clip("a.mp4", count=40, container_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[:-1500])
+    got: list[int] = []
+    with (
+        open_source(f"{web}/a.mp4") as stream,
+        pytest.raises(SourceFault, match="of 40 frames could be read") as caught,
+    ):
+        got.extend(frame_number(frame) for frame in stream)
+    assert got == list(range(caught.value.frame_index))
+    assert len(got) > 10
+
+
 def test_http_without_such_a_file(web: str) -> None:
     with pytest.raises(InputError, match=r"cannot be reached .*404"):
         open_source(f"{web}/missing.mp4")

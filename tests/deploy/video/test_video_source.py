@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.video import SOURCE_KINDS, open_source
+from fgvc_deploy.video import open_source
 
 Clip = Callable[..., Path]
 FrameNumber = Callable[[NDArray[np.uint8]], int]
@@ -157,32 +157,30 @@ def test_pipe_is_read_once(clip: Clip, frame_number: FrameNumber, tmp_path: Path
     writer.join()
 
 
-def test_array_frames_are_not_copied() -> None:
-    clip = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
-    with open_source(clip) as source:
-        assert (source.hw, source.frame_count, source.fps, source.reopenable) == ((5, 7), 3, None, True)
-        frames = list(source)
-    assert all(np.shares_memory(frame, clip) for frame in frames)
-    np.testing.assert_array_equal(np.stack(frames), clip)
+def test_path_whose_name_is_a_number_is_no_camera(
+    clip: Clip, frame_number: FrameNumber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip("a.mkv", count=3).rename(tmp_path / "0")
+    monkeypatch.chdir(tmp_path)
+    assert numbers(Path("0"), frame_number) == numbers("./0", frame_number) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("clip", "words"),
-    [
-        (np.zeros((2, 5, 7, 3), np.float32), "dtype float32"),
-        (np.zeros((5, 7, 3), np.uint8), "shape \\(5, 7, 3\\)"),
-        (np.zeros((2, 3, 5, 7), np.uint8), "shape \\(2, 3, 5, 7\\)"),
-        (np.zeros((0, 5, 7, 3), np.uint8), "no pixels"),
-    ],
-    ids=["float", "one frame", "channels first", "no frame"],
-)
-def test_unusable_arrays(clip: NDArray[Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        open_source(clip)
+def test_tags_in_another_encoding_do_not_matter(clip: Clip, frame_number: FrameNumber) -> None:
+    path = clip("a.avi", "mpeg4", count=3, title="xxxxxxxx")
+    data = path.read_bytes()
+    assert b"xxxxxxxx" in data
+    path.write_bytes(data.replace(b"xxxxxxxx", "\xe9t\xe9 2019".encode("latin-1")))
+    assert numbers(path, frame_number) == [0, 1, 2]
 
 
-def test_table_of_kinds_ends_with_one_that_takes_everything() -> None:
-    assert [kind.name for kind in SOURCE_KINDS][-1] == "nothing"
-    assert SOURCE_KINDS[-1].matches("anything")
-    for kind in SOURCE_KINDS[:2]:
-        assert kind.matches(kind.example)
+def test_memory_does_not_grow_while_reading(data_dir: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    sizes = []
+    with open_source(data_dir / "videos" / "bikes.mp4") as source:
+        for index, _ in enumerate(source):
+            if index in (50, 249):
+                sizes.append(resident())
+    # The 199 frames between are 104 MB.
+    assert sizes[1] - sizes[0] < 8 << 20
