@@ -168,9 +168,12 @@ def test_rtsp_that_stops_sending_is_a_fault(
     assert got == list(range(len(got)))
 
 
-def test_rtsp_with_lost_packets_goes_on(units: list[bytes], frame_number: FrameNumber) -> None:
+@pytest.mark.parametrize("damage", ["lost", "cut"])
+def test_rtsp_that_loses_data_goes_on(units: list[bytes], frame_number: FrameNumber, damage: str) -> None:
     pictures = [number for number, unit in enumerate(units) if unit[0] & 31 == 1]
-    server = RtspServer([unit for number, unit in enumerate(units) if number not in pictures[4:7]])
+    for number in pictures[144:147]:
+        units[number] = units[number][: len(units[number]) // 2 if damage == "cut" else 0]
+    server = RtspServer([unit for unit in units if unit])
     server.start()
     with open_source(server.url) as stream:
         got = [frame_number(frame) for frame in stream]
