@@ -60,7 +60,7 @@ def test_missing_bytes(tmp_path: Path, name: str, data: bytes, missing: int) -> 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_headers_cut_anywhere_do_no_harm(tmp_path: Path, name: str) -> None:
     for data in [data for kind, data, _ in CASES if kind == name]:
-        for end in range(len(data)):
+        for end in range(0, len(data), 1 + len(data) // 150):
             (tmp_path / "file").write_bytes(data[:end])
             missing_bytes(tmp_path / "file", CONTAINERS[name])
 
