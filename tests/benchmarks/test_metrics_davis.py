@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fgvc_benchmarks.datasets.davis import read_davis
 from fgvc_benchmarks.metrics.davis import (
     boundary_accuracy,
     boundary_map,
@@ -77,6 +79,20 @@ def test_equals_vos_benchmark(official: Any, case: str, skip_ends: bool) -> None
     for object_id, score in scores.items():
         assert 100 * score.region.mean() == pytest.approx(region[object_id], abs=1e-10)
         assert 100 * score.boundary.mean() == pytest.approx(boundary[object_id], abs=1e-10)
+
+
+def test_equals_vos_benchmark_on_real_masks(official: Any, data_dir: Path) -> None:
+    """The mask of the first frame left standing: real outlines at full size, J and F well inside 0..1."""
+    sequence = next(sequence for sequence in read_davis(data_dir / "davis16") if sequence.name == "dog")
+    truth = [sequence.labels(index) for index in range(0, 60, 10)]
+    evaluator = official.Evaluator()
+    for mask in truth[1:-1]:
+        evaluator.feed_frame(truth[0], mask)
+    (region,), (boundary,) = (list(values.values()) for values in evaluator.conclude())
+    score = score_masks([truth[0]] * len(truth), truth)[1]
+    assert 5 < region < 95
+    assert 100 * score.region.mean() == pytest.approx(region, abs=1e-10)
+    assert 100 * score.boundary.mean() == pytest.approx(boundary, abs=1e-10)
 
 
 def test_boundary_match_by_brute_force() -> None:
