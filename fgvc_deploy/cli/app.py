@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fgvc_deploy.cli import doctor, export, run
+from fgvc_deploy.cli.bench import bench
 from fgvc_deploy.errors import FgvcError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
+app.add_typer(bench)
 
 
 def _print_version(wanted: bool) -> None:
