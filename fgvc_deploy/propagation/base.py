@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 Int32Array = NDArray[np.int32]
+BoolArray = NDArray[np.bool_]
 
 
 class Window(NamedTuple):
@@ -60,6 +61,17 @@ class PropagationBackend(Protocol):
         """Normalise raw features [H, W, C] once and pack them the way `match` likes them."""
         ...
 
-    def match(self, query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> Matches:
-        """Top-k over all key frames jointly (goldens item 10)."""
+    def match(
+        self,
+        query: FeatureMap,
+        keys: Sequence[FeatureMap],
+        window: Window,
+        topk: int,
+        active: BoolArray | None = None,
+    ) -> Matches:
+        """Top-k over all key frames jointly (goldens item 10).
+
+        Queries whose entry of `active` bool [H*W] is False need no keys: a backend that can save work gives them -inf
+        and 0, one that cannot computes them like the others.
+        """
         ...

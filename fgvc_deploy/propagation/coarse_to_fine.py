@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Int32Array, Matches, Window
+from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Int32Array, Matches, Window
 from fgvc_deploy.propagation.features import check_request, unit_features
 from fgvc_deploy.propagation.fine_cells import Indices, fine_cells
 from fgvc_deploy.propagation.threads import run_jobs, worker_count
@@ -55,10 +55,18 @@ class CoarseToFineBackend:
         fine = unit_features(features)
         return FeatureMap(fine.hw, fine.unit, pool_cells(fine, self.scale))
 
-    def match(self, query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> Matches:
+    def match(
+        self,
+        query: FeatureMap,
+        keys: Sequence[FeatureMap],
+        window: Window,
+        topk: int,
+        active: BoolArray | None = None,
+    ) -> Matches:
         """Top-k over all key frames jointly.
 
         `window` is checked but not used: the reach is coarse_radius and fine_radius, given to the constructor.
+        `active` is not used either: it says what lies within `window`, which is not what this mode searches.
         Raises InputError when the arguments do not fit together or were not prepared by this backend.
         """
         check_request(query, keys, window, topk)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Window
+from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Window
 
 EPS = np.float32(1e-12)
 
@@ -45,3 +45,12 @@ def check_request(query: FeatureMap, keys: Sequence[FeatureMap], window: Window,
         raise InputError(f"top-{topk} is empty: k must be at least 1")
     if len(keys) * shape[0] > np.iinfo(np.int32).max:
         raise InputError(f"{len(keys)} key frames of {shape[0]} pixels do not fit int32 positions: use fewer frames")
+
+
+def active_map(active: BoolArray | None, hw: tuple[int, int]) -> BoolArray:
+    """`active` [H*W] as [H, W], all True for None.  Raises InputError when it does not fit the map."""
+    if active is None:
+        return np.ones(hw, np.bool_)
+    if active.dtype != np.bool_ or active.shape != (hw[0] * hw[1],):
+        raise InputError(f"the active set is {active.dtype} {active.shape}: give bool ({hw[0] * hw[1]},)")
+    return active.reshape(hw)

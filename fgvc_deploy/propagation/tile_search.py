@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fgvc_deploy.propagation.base import Float32Array, Int32Array, Window
+from fgvc_deploy.propagation.base import BoolArray, Float32Array, Int32Array, Window
 from fgvc_deploy.propagation.topk import RunningTopK
 from fgvc_deploy.propagation.windows import allowed_keys, reach
 
@@ -30,10 +30,19 @@ class Block(NamedTuple):
 
 
 class BlockSearch:
-    """The best keys of a block of queries, from feature maps [H, W, C] of the query and of every key slot."""
+    """The best keys of a block of queries, from feature maps [H, W, C] of the query and of every key slot.
+
+    Queries outside `active` bool [H, W] get no keys, and a tile without any is not looked at.
+    """
 
     def __init__(
-        self, query: Float32Array, keys: Sequence[Float32Array], window: Window, topk: int, block: Block
+        self,
+        query: Float32Array,
+        keys: Sequence[Float32Array],
+        window: Window,
+        topk: int,
+        block: Block,
+        active: BoolArray,
     ) -> None:
         height, width, channels = query.shape
         far = reach(window, (height, width))
@@ -42,21 +51,32 @@ class BlockSearch:
         self._top, self._bottom = max(0, block.y0 - far), min(height, block.y1 + far)
         self._left, self._right = max(0, block.x0 - far), min(width, block.x1 + far)
         self._query = np.ascontiguousarray(query[block.y0 : block.y1, block.x0 : block.x1]).reshape(-1, channels)
+        self._active = active[block.y0 : block.y1, block.x0 : block.x1]
         self._best = RunningTopK(len(self._query), topk)
+        # No score is above infinity, so these never take a key.
+        self._best.threshold[~self._active.ravel()] = np.inf
         most = TILE * (block.x1 - block.x0) * (self._right - self._left)
         self._products = np.empty(max(STEP_PRODUCTS, most), dtype=np.float32)
 
     def run(self) -> tuple[Float32Array, Int32Array]:
         """Scores and positions [queries of the block, k], as in `Matches`."""
+        tiles = self._tiles()
+        if not tiles:
+            return self._best.result()
         # The newest frame is the most alike: it gives thresholds that turn most keys of the others away.
         for slot in reversed(range(len(self._keys))):
             # One copy makes the window of every tile of the block a plain matrix.
             strip = np.ascontiguousarray(self._keys[slot][self._top : self._bottom, self._left : self._right])
-            for y in range(self._block.y0, self._block.y1, TILE):
+            for y in tiles:
                 for first, last in self._steps(y):
                     self._search(strip, slot, y, first, last)
             self._best.settle()
         return self._best.result()
+
+    def _tiles(self) -> list[int]:
+        """First rows of the tiles that hold an active query."""
+        rows = range(0, self._block.y1 - self._block.y0, TILE)
+        return [self._block.y0 + row for row in rows if self._active[row : row + TILE].any()]
 
     def _steps(self, y: int) -> list[tuple[int, int]]:
         """Key rows of the tile at row `y`, cut into steps of bounded size, nearest first."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Matches, Window
-from fgvc_deploy.propagation.features import check_request, unit_features
+from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Matches, Window
+from fgvc_deploy.propagation.features import active_map, check_request, unit_features
 from fgvc_deploy.propagation.threads import run_jobs, worker_count
 from fgvc_deploy.propagation.tile_search import TILE, Block, BlockSearch
 
@@ -34,16 +34,27 @@ class TiledBackend:
         """Normalise raw features [H, W, C]; nothing is packed beside them."""
         return unit_features(features)
 
-    def match(self, query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> Matches:
-        """Top-k over all key frames jointly.  Raises InputError when the arguments do not fit together."""
+    def match(
+        self,
+        query: FeatureMap,
+        keys: Sequence[FeatureMap],
+        window: Window,
+        topk: int,
+        active: BoolArray | None = None,
+    ) -> Matches:
+        """Top-k over all key frames jointly; queries that are not `active` get -inf and 0, and their tiles no work.
+
+        Raises InputError when the arguments do not fit together.
+        """
         check_request(query, keys, window, topk)
+        wanted = active_map(active, query.hw)
         height, width = query.hw
         maps = [frame.unit.reshape(height, width, -1) for frame in (query, *keys)]
         scores = np.empty((height, width, topk), dtype=np.float32)
         positions = np.empty((height, width, topk), dtype=np.int32)
 
         def search(block: Block) -> None:
-            found = BlockSearch(maps[0], maps[1:], window, topk, block).run()
+            found = BlockSearch(maps[0], maps[1:], window, topk, block, wanted).run()
             area = (slice(block.y0, block.y1), slice(block.x0, block.x1))
             scores[area], positions[area] = (part.reshape(scores[area].shape) for part in found)
 

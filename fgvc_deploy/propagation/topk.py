@@ -17,6 +17,7 @@ class RunningTopK:
 
     `threshold` [rows] is a lower bound of each query's final k-th best score.  Only candidates strictly above it need
     be added: k keys at or above the bound have been added already, and equal scores come in no particular order.
+    Set to infinity, it keeps a query empty.
     """
 
     def __init__(self, rows: int, topk: int) -> None:
@@ -40,7 +41,7 @@ class RunningTopK:
             return passed[allowed.ravel()[passed]]
         topk = self._scores.shape[1]
         if topk >= products.shape[1]:
-            return np.flatnonzero(allowed)
+            return np.flatnonzero(allowed & (threshold < np.inf))
         inside = np.ascontiguousarray(np.where(allowed, products, -np.inf).swapaxes(1, 2))
         kth = np.partition(inside, -topk, axis=2)[:, None, :, -topk]
         chosen = np.flatnonzero((products >= np.maximum(kth, threshold)) & allowed)

@@ -96,6 +96,24 @@ def test_a_large_k_makes_blocks_that_cut_tiles() -> None:
     checked(maps, window, 700, range(0, 1800, 7))
 
 
+@pytest.mark.usefixtures("poisoned_memory")
+@pytest.mark.parametrize(("hw", "topk"), [((66, 29), 10), ((9, 13), 300), ((5, 5), 3)])
+def test_only_active_queries_are_answered(hw: tuple[int, int], topk: int) -> None:
+    """The active ones as without the mask, bit for bit; the others empty, also in a tile or block with none."""
+    query, *keys = random_maps(hw, 3)
+    window = Window("circle", 4.0)
+    rng = np.random.default_rng(3)
+    active = np.zeros(hw, np.bool_)
+    active[: hw[0] // 2, hw[1] // 3 :] = rng.random((hw[0] // 2, hw[1] - hw[1] // 3)) < 0.3
+    full, part = (BACKEND.match(query, keys, window, topk, a) for a in (None, active.ravel()))
+    np.testing.assert_array_equal(part.scores[active.ravel()], full.scores[active.ravel()])
+    np.testing.assert_array_equal(part.positions[active.ravel()], full.positions[active.ravel()])
+    assert np.isneginf(part.scores[~active.ravel()]).all()
+    assert (part.positions[~active.ravel()] == 0).all()
+    nothing = BACKEND.match(query, keys, window, topk, np.zeros(active.size, np.bool_))
+    assert np.isneginf(nothing.scores).all()
+
+
 def test_identical_features_everywhere() -> None:
     flat = BACKEND.prepare(np.full((40, 41, 5), 3.0, np.float32))
     found = checked([flat, flat, flat], Window("circle", 15.0), 10)
@@ -164,6 +182,8 @@ def test_inputs_are_left_alone() -> None:
         ({"window": Window("circle", 0.0)}, "radius 0.0 leaves no keys"),
         ({"window": Window("circle", float("nan"))}, "radius nan leaves no keys"),
         ({"topk": 0}, "k must be at least 1"),
+        ({"active": np.ones(19, np.bool_)}, r"the active set is bool \(19,\): give bool \(20,\)"),
+        ({"active": np.ones(20, np.uint8)}, "the active set is uint8"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
