@@ -1,4 +1,4 @@
-"""Query points as arrays: what a caller may pass, and when each point starts.
+"""Query points as arrays: what a caller may pass, where points may lie, and when each starts.
 
 Reading them from files lives in `fgvc_deploy.results.queries`.
 """
@@ -40,3 +40,48 @@ def query_frames(queries_tyx: NDArray[np.float32], compat: Compat) -> NDArray[np
         row = int(np.flatnonzero(frames != times)[0])
         raise InputError(f"query {row} starts at t={times[row]:g}: the reference needs whole frame numbers.")
     return frames
+
+
+def check_points(xy: ArrayLike) -> NDArray[np.float32]:
+    """Points as float32 [P, 2], each (x, y); InputError names the first that is not a number."""
+    points = np.array(xy, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise InputError(
+            f"points must be an array [P, 2] of (x, y) with at least one row, not of shape {points.shape}."
+        )
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"point {bad[0]} is not a number: {points[bad[0]].tolist()}; remove it or give its position."
+        )
+    return points
+
+
+def check_in_frame(xy: NDArray[np.float32], hw: tuple[int, int], name: str = "points") -> None:
+    """Raise InputError for the first of [P, 2] points outside a frame of (height, width).
+
+    Pixels reach half a pixel around their centres, so -0.5 and W - 0.5 are still inside.
+    """
+    for axis, side in (("x", hw[1]), ("y", hw[0])):
+        values = xy[:, "xy".index(axis)]
+        outside = np.flatnonzero(~((values >= -0.5) & (values <= side - 0.5)))
+        if len(outside):
+            row = outside[0]
+            raise InputError(
+                f"{name}: point {row} (counted from 0) has {axis} = {values[row]:g}, outside the frame of "
+                f"{hw[1]}x{hw[0]} pixels; {axis} goes from 0 to {side - 1}."
+            )
+
+
+def check_times(queries_tyx: NDArray[np.float32], frame_count: int | None, name: str = "queries") -> None:
+    """Raise InputError for the first query [N, 3] on a frame that does not exist.
+
+    `frame_count` None: only negative times can be refused; call again when the number of frames is known.  A
+    fractional time must lie between the first and the last frame.
+    """
+    times = queries_tyx[:, 0]
+    last = np.inf if frame_count is None else frame_count - 1
+    bad = np.flatnonzero(~((times >= 0) & (times <= last)))
+    if len(bad):
+        have = "frames count from 0" if frame_count is None else f"the video has frames 0 to {frame_count - 1}"
+        raise InputError(f"{name}: point {bad[0]} (counted from 0) has t = {times[bad[0]]:g}; {have}.")

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the frame in hand, so that every file of a stopped run ends on the same frame."""
+"""Ctrl-C that waits for the frame in hand, so that all files of a stopped run are whole and end together."""
 
 from __future__ import annotations
 

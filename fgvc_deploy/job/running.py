@@ -33,10 +33,11 @@ def run_job(job: Job, reporter: Reporter) -> None:
     with (
         ResultsFolder(job.folder, overwrite=job.overwrite, keep=job.inputs()) as folder,
         open_source(job.source) as video,
+        Interrupts() as interrupts,
     ):
         make = mask_task if kind == "mask" else point_task
         task = make(job, model, video, folder)
-        count, stopped = _drive(job, task, video, folder, reporter)
+        count, stopped = _drive(job, task, video, folder, reporter, interrupts)
         if isinstance(stopped, BaseException) and count == 0:
             raise stopped
         report = _report(job, model, task, video, count, stopped, meter)
@@ -49,7 +50,12 @@ def run_job(job: Job, reporter: Reporter) -> None:
 
 
 def _drive(
-    job: Job, task: Task[Any], video: FrameSource, folder: ResultsFolder, reporter: Reporter
+    job: Job,
+    task: Task[Any],
+    video: FrameSource,
+    folder: ResultsFolder,
+    reporter: Reporter,
+    interrupts: Interrupts,
 ) -> tuple[int, SourceFault | KeyboardInterrupt | None]:
     """Step through the video, writing every frame; returns the number of frames and what ended them early."""
     overlay = _overlay_writer(job, video, folder)
@@ -58,14 +64,13 @@ def _drive(
     with reporter.progress(f"{job.kind} through {video.name}", task.steps(total)) as tick:
         results = task.results(video, tick)
         try:
-            with Interrupts() as interrupts:
-                for result in results:
-                    with task.timer.stage("write"):
-                        task.write(result)
-                        if overlay:
-                            overlay.write(task.draw(result))
-                    count += 1
-                    interrupts.check()
+            for result in results:
+                with task.timer.stage("write"):
+                    task.write(result)
+                    if overlay:
+                        overlay.write(task.draw(result))
+                count += 1
+                interrupts.check()
         except (SourceFault, KeyboardInterrupt) as stopped:
             return count, stopped
     return count, None

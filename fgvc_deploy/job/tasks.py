@@ -14,10 +14,11 @@ from fgvc_deploy.job.options import Job
 from fgvc_deploy.model import Model
 from fgvc_deploy.overlay import MaskOverlay, PointOverlay
 from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames
+from fgvc_deploy.queries import check_in_frame, check_times
 from fgvc_deploy.results import MaskWriter, ResultsFolder, StageTimer, TracksWriter
 from fgvc_deploy.results.keypoints import read_keypoints
 from fgvc_deploy.results.mask_file import read_mask
-from fgvc_deploy.results.queries import check_in_frame, check_times, grid_queries, read_queries
+from fgvc_deploy.results.queries import grid_queries, read_queries
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.video.base import FrameSource
@@ -137,7 +138,7 @@ def point_task(job: Job, model: Model, video: FrameSource, folder: ResultsFolder
     """The task of --points, --grid or --keypoints; queries that cannot exist in this video are refused here."""
     queries, names = _queries(job, video)
     name = str(job.points or job.keypoints or f"--query-frame {job.query_frame}")
-    check_in_frame(queries, video.hw, name)
+    check_in_frame(queries[:, 2:0:-1], video.hw, name)
     check_times(queries, video.frame_count, name)
     engine = model.engine(job.backend, job.propagation(model.bundle.manifest.propagation))
     tracker = PointTracker(

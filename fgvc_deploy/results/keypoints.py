@@ -39,7 +39,7 @@ def read_keypoints(path: str | Path, hw: tuple[int, int]) -> Keypoints:
     comes from `image_path`.
 
     Raises InputError for anything else, naming the keypoint.  Whether points lie in the frame is checked by
-    `results.queries.check_in_frame`.
+    `fgvc_deploy.queries.check_in_frame`.
     """
     path = Path(path)
     data = _load(path)

@@ -1,4 +1,4 @@
-"""Query points from files and grids.  Arrays given through the Python API are checked in `fgvc_deploy.queries`.
+"""Query points from files and grids.  What any query must satisfy is in `fgvc_deploy.queries`.
 
 All positions are pixels of the source video, integer = pixel centre; times count frames from 0.
 """
@@ -28,7 +28,7 @@ def read_queries(path: str | Path, query_order: QueryOrder | None = None) -> NDA
     for the other kinds.  Nothing is unpickled.
 
     Raises InputError naming row and column for a missing header, text, NaN, infinity, or when there are no points.
-    Whether points lie in the frame is for `check_in_frame`, whether their frames exist for `check_times`.
+    Whether points lie in the frame and whether their frames exist is for `fgvc_deploy.queries`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -139,30 +139,3 @@ def grid_queries(count: int, hw: tuple[int, int], query_frame: float = 0) -> NDA
     y, x = (((np.arange(count) + 0.5) * side / count - 0.5) for side in hw)
     ys, xs = np.meshgrid(y, x, indexing="ij")
     return np.stack([np.full(count * count, query_frame), ys.ravel(), xs.ravel()], axis=1).astype(np.float32)
-
-
-def check_in_frame(queries_tyx: NDArray[np.float32], hw: tuple[int, int], name: str = "queries") -> None:
-    """Raise InputError for the first point outside a frame of (height, width): pixels reach half a pixel around."""
-    for column, side in (("y", hw[0]), ("x", hw[1])):
-        values = queries_tyx[:, "tyx".index(column)]
-        outside = np.flatnonzero(~((values >= -0.5) & (values <= side - 0.5)))
-        if len(outside):
-            row = outside[0]
-            raise InputError(
-                f"{name}: point {row} (counted from 0) has {column} = {values[row]:g}, outside the frame of "
-                f"{hw[1]}x{hw[0]} pixels; {column} goes from 0 to {side - 1}."
-            )
-
-
-def check_times(queries_tyx: NDArray[np.float32], frame_count: int | None, name: str = "queries") -> None:
-    """Raise InputError for the first point on a frame that does not exist.
-
-    `frame_count` None: only negative times can be refused; call again when the number of frames is known.  A
-    fractional time must lie between the first and the last frame.
-    """
-    times = queries_tyx[:, 0]
-    last = np.inf if frame_count is None else frame_count - 1
-    bad = np.flatnonzero(~((times >= 0) & (times <= last)))
-    if len(bad):
-        have = "frames count from 0" if frame_count is None else f"the video has frames 0 to {frame_count - 1}"
-        raise InputError(f"{name}: point {bad[0]} (counted from 0) has t = {times[bad[0]]:g}; {have}.")

@@ -15,6 +15,7 @@ from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.queries import check_in_frame, check_points
 from fgvc_deploy.readout.points import read_points
 from fgvc_deploy.results.stages import StageTimer
 from fgvc_deploy.settings import Compat
@@ -97,11 +98,11 @@ class PointTracker:
         With `frame="next"` they lie on the frame given to the coming `step`, with "last" on the newest frame.
         Raises InputError for points that are not finite or outside the frame, and for "last" before any frame.
         """
-        points = _check_points(xy)
+        points = check_points(xy)
         if frame == "last" and self._map is None:
             raise InputError("there is no last frame yet: add the points before the first step, or step first.")
         if self._map is not None:
-            _check_inside(points, self._map.source_hw)
+            check_in_frame(points, self._map.source_hw)
         ids = np.arange(self._next_id, self._next_id + len(points), dtype=np.int64)
         self._next_id += len(points)
         if frame == "last":
@@ -149,7 +150,7 @@ class PointTracker:
         """Refused points are forgotten, so that the tracker can go on without them."""
         waiting, self._pending = self._pending, []
         for _, points in waiting:
-            _check_inside(points, hw)
+            check_in_frame(points, hw)
         self._pending = waiting
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
@@ -198,28 +199,3 @@ class PointTracker:
         if self._map is None:
             raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
         return self._map
-
-
-def _check_points(xy: ArrayLike) -> Float32Array:
-    points = np.array(xy, dtype=np.float32)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
-        raise InputError(
-            f"points must be an array [P, 2] of (x, y) with at least one row, not of shape {points.shape}."
-        )
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"point {bad[0]} is not a number: {points[bad[0]].tolist()}; remove it or give its position."
-        )
-    return points
-
-
-def _check_inside(points: Float32Array, hw: tuple[int, int]) -> None:
-    """A pixel reaches half a pixel beyond its centre, so -0.5 and W - 0.5 are the frame's edges."""
-    inside = ((points >= -0.5) & (points <= np.array([hw[1] - 0.5, hw[0] - 0.5]))).all(axis=1)
-    if not inside.all():
-        row = int(np.flatnonzero(~inside)[0])
-        x, y = points[row].tolist()
-        raise InputError(
-            f"point {row} at x={x:g}, y={y:g} lies outside the {hw[1]}x{hw[0]} frame; move or remove it."
-        )

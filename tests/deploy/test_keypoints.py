@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fgvc_deploy.errors import InputError
+from fgvc_deploy.queries import check_in_frame
 from fgvc_deploy.results.keypoints import read_keypoints
-from fgvc_deploy.results.queries import check_in_frame
 
 HW = (480, 854)
 
@@ -88,4 +88,4 @@ def test_real_badja(data_dir: Path, name: str, frame: int, count: int) -> None:
     names, queries = read_keypoints(data_dir / "badja" / "joint_annotations" / f"{name}.json", HW)
     assert len(names) == len(queries) == count
     assert (queries[:, 0] == frame).all()
-    check_in_frame(queries, HW)
+    check_in_frame(queries[:, 2:0:-1], HW)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.results.queries import check_in_frame, check_times, grid_queries, read_queries
+from fgvc_deploy.queries import check_in_frame, check_times
+from fgvc_deploy.results.queries import grid_queries, read_queries
 
 TYX = np.array([[0, 20, 10], [3.5, 40.25, 30]], np.float32)
 
@@ -163,7 +164,7 @@ def test_grid_is_centred_and_row_by_row() -> None:
 def test_grid_is_symmetric_and_inside(count: int, height: int, width: int) -> None:
     queries = grid_queries(count, (height, width))
     assert len(queries) == count**2
-    check_in_frame(queries, (height, width))
+    check_in_frame(queries[:, 2:0:-1], (height, width))
     np.testing.assert_allclose(queries[:, 1:].mean(axis=0), [(height - 1) / 2, (width - 1) / 2], atol=1e-3)
 
 
@@ -182,10 +183,10 @@ def test_grid_is_symmetric_and_inside(count: int, height: int, width: int) -> No
 def test_points_outside_the_frame(row: list[float], words: str | None) -> None:
     queries = np.array([[0, 1, 1], row], np.float32)
     if words is None:
-        check_in_frame(queries, (48, 64))
+        check_in_frame(queries[:, 2:0:-1], (48, 64))
         return
     with pytest.raises(InputError, match=words):
-        check_in_frame(queries, (48, 64), "points.csv")
+        check_in_frame(queries[:, 2:0:-1], (48, 64), "points.csv")
 
 
 @pytest.mark.parametrize(

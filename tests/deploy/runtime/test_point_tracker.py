@@ -216,7 +216,7 @@ def test_bad_points_are_named(quick_engine: EngineFactory, moving_clip: Clip) ->
     with pytest.raises(InputError, match="point 1 is not a number"):
         tracker.add_points(np.array([[1, 1], [np.nan, 2]]))
     tracker.step(moving_clip[0])
-    with pytest.raises(InputError, match="point 0 at x=80, y=3 lies outside the 80x64 frame"):
+    with pytest.raises(InputError, match=r"point 0 .* has x = 80, outside the frame of 80x64"):
         tracker.add_points([[80, 3]])
     with pytest.raises(InputError, match="no point has the id 7"):
         tracker.remove_points([7])
