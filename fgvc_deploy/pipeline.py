@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError, SourceFault
-from fgvc_deploy.queries import query_frames
-from fgvc_deploy.results.queries import check_times
+from fgvc_deploy.queries import check_times, query_frames
 from fgvc_deploy.spool import FrameSpool
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointStep, PointTracker
