@@ -113,18 +113,18 @@ class TrainingObjective(nn.Module):
 
     def forward(self, batch: TrainingBatch, rng: Rng) -> LossTerms:
         """All terms for one batch; `rng` draws the dropped channels: first the video's, then the synthetic pair's."""
-        weights = self.settings
-        adversarial = weights.adversarial_weight > 0
-        zero = batch.video.new_zeros(())
-        video = self._encode(batch.video, rng) if adversarial or weights.reconstruction_weight > 0 else None
-        synthetic = self._encode(batch.synthetic, rng) if adversarial or weights.soft_label_weight > 0 else None
-        return LossTerms(
-            zero if video is None else weights.reconstruction_weight * self._reconstruction(video),
-            zero if synthetic is None else weights.soft_label_weight * self._soft_label(synthetic, batch),
-            weights.adversarial_weight * self._adversarial(synthetic, video)
-            if adversarial and synthetic is not None and video is not None
-            else zero,
-        )
+        settings = self.settings
+        adversarial = settings.adversarial_weight > 0
+        video = self._encode(batch.video, rng) if adversarial or settings.reconstruction_weight > 0 else None
+        synthetic = self._encode(batch.synthetic, rng) if adversarial or settings.soft_label_weight > 0 else None
+        reconstruction = soft_label = domain = batch.video.new_zeros(())
+        if video is not None and settings.reconstruction_weight > 0:
+            reconstruction = settings.reconstruction_weight * self._reconstruction(video)
+        if synthetic is not None and settings.soft_label_weight > 0:
+            soft_label = settings.soft_label_weight * self._soft_label(synthetic, batch)
+        if video is not None and synthetic is not None and adversarial:
+            domain = settings.adversarial_weight * self._adversarial(synthetic, video)
+        return LossTerms(reconstruction, soft_label, domain)
 
     def _encode(self, clip: Tensor, rng: Rng) -> EncodedPair:
         return encode_pair(
