@@ -43,7 +43,8 @@ class PropagationSettings(FrozenModel):
 
     `radius` is in feature pixels: a key is allowed iff its distance is < radius (`circle`) or |dx|, |dy| <= radius
     (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` (points) and
-    `keypoint_sigma` (poses) are in network pixels.
+    `keypoint_sigma` (poses) are in network pixels.  `active_tau`: point tracking skips pixels whose window holds no
+    label above this share of the point's highest one on that frame; 0 skips none (docs/active-set.md).
     """
 
     window: Literal["circle", "square"] = "circle"
@@ -54,6 +55,7 @@ class PropagationSettings(FrozenModel):
     label_sigma: PositiveFloat = 6.0
     keypoint_sigma: PositiveFloat = 4.0
     visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    active_tau: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mode: Literal["local", "coarse_to_fine"] = "local"
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4
     coarse_radius: PositiveFloat = 8.0

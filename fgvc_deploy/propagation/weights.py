@@ -27,10 +27,13 @@ def softmax_weights(scores: Float32Array, temperature: float) -> Float32Array:
     return weights
 
 
-def propagate(matches: Matches, weights: Float32Array, labels: Sequence[Float32Array]) -> Float32Array:
+def propagate(
+    matches: Matches, weights: Float32Array, labels: Sequence[Float32Array], out: Float32Array | None = None
+) -> Float32Array:
     """Label maps [H*W, P] as weighted sums of the matched labels, one array [H*W, P] for each key slot.
 
-    Raises InputError when the arrays do not fit the matches.
+    They are written into `out`, which must be none of `labels`, or into a new array.  Raises InputError when the
+    arrays do not fit the matches.
     """
     size, topk = weights.shape
     points = labels[0].shape[1] if labels else 0
@@ -38,7 +41,9 @@ def propagate(matches: Matches, weights: Float32Array, labels: Sequence[Float32A
         raise InputError(f"label maps have shapes {[array.shape for array in labels]}: each must be ({size}, P)")
     if matches.positions.max(initial=0) >= size * len(labels):
         raise InputError(f"matches name more key frames than the {len(labels)} whose labels were given")
-    carried = np.empty((size, points), dtype=np.float32)
+    carried = np.empty((size, points), dtype=np.float32) if out is None else out
+    if carried.shape != (size, points) or carried.dtype != np.float32:
+        raise InputError(f"labels go into float32 ({size}, {points}), not {carried.dtype} {carried.shape}")
     rows = max(1, GATHERED // max(1, topk * points))
     for start in range(0, size, rows):
         part = slice(start, start + rows)

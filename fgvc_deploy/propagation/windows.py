@@ -1,4 +1,4 @@
-"""Window geometry of a tile of queries and a block of keys.  Integers only: no features, no scores."""
+"""Window geometry: offsets a window holds, and a tile of queries against a block of keys.  No features, no scores."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def reach(window: Window, hw: tuple[int, int]) -> int:
     if window.radius > limit:
         return limit
     return math.ceil(window.radius) - 1 if window.shape == "circle" else math.floor(window.radius)
+
+
+@lru_cache(maxsize=16)
+def half_widths(window: Window, hw: tuple[int, int]) -> tuple[int, ...]:
+    """Largest |dx| that the window holds at |dy| = 0, 1, ... up to its reach on a map of this size."""
+    far = reach(window, hw)
+    if window.shape == "square":
+        return (far,) * (far + 1)
+    squares = np.arange(far + 1) ** 2
+    inside = squares[:, None] + squares < float(window.radius) ** 2
+    return tuple((np.count_nonzero(inside, axis=1) - 1).tolist())
 
 
 @lru_cache(maxsize=64)

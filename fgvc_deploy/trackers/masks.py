@@ -33,6 +33,7 @@ class MaskTracker:
         self._engine = engine
         self._first_mask = check_mask(first_mask, first_mask.shape[:2])
         self._size = size
+        # Without an active set: the background has mass everywhere.
         self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
         self._source_hw: tuple[int, int] | None = None
         self._network_hw = (0, 0)

@@ -19,8 +19,9 @@ from fgvc_deploy.queries import check_in_frame, check_points
 from fgvc_deploy.readout.points import read_points
 from fgvc_deploy.results.stages import StageTimer
 from fgvc_deploy.settings import Compat
+from fgvc_deploy.trackers.label_group import LabelGroup
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
-from fgvc_deploy.trackers.propagator import LabelGroup, Propagator
+from fgvc_deploy.trackers.propagator import Propagator
 
 Float32Array = NDArray[np.float32]
 
@@ -66,7 +67,13 @@ class PointTracker:
         self._engine = engine
         self._size = size
         self._kind: LabelKind = kind
-        self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
+        reference = compat == "reference"
+        self._propagator = Propagator(
+            engine.matcher,
+            engine.propagation,
+            duplicate_first=reference,
+            active_tau=0.0 if reference else engine.propagation.active_tau,
+        )
         self._groups: list[_PointGroup] = []
         self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
         self._next_id = 0

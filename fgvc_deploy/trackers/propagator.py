@@ -1,6 +1,7 @@
-"""The memory ring, and the step that carries labels from it to a new frame.
+"""The memory ring of features, and the step that carries labels from it to a new frame.
 
-Labels here are any channels (points, objects, joints); what they mean is the business of `points.py` and `masks.py`.
+Labels here are any channels (points, objects, joints); what they mean is the business of `points.py` and `masks.py`,
+how they are stored that of `label_group.py`.
 """
 
 from __future__ import annotations
@@ -9,47 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Matches, PropagationBackend, Window
+from fgvc_deploy.propagation.active_set import within_reach
+from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Matches, PropagationBackend, Window
 from fgvc_deploy.propagation.merge import merge_matches
 from fgvc_deploy.propagation.weights import propagate, softmax_weights
 from fgvc_deploy.settings import PropagationSettings
-
-
-class LabelGroup:
-    """Labels that start on the same frame: they share that first frame and the order of their channels.
-
-    Every label array is float32 [H*W, P], pixel-major.
-    """
-
-    def __init__(self, frame_index: int, features: FeatureMap, labels: Float32Array, memory: int) -> None:
-        self.first_frame = frame_index
-        self.first_features = features
-        self.first_labels = labels
-        self._recent: deque[tuple[int, Float32Array]] = deque([(frame_index, labels)], maxlen=memory)
-
-    @property
-    def labels(self) -> Float32Array:
-        """Labels on the newest frame."""
-        return self._recent[-1][1]
-
-    def push(self, frame_index: int, labels: Float32Array) -> None:
-        """Store the labels of a new frame; the oldest frame leaves the ring."""
-        self._recent.append((frame_index, labels))
-
-    def recent(self) -> dict[int, Float32Array]:
-        """Labels of the frames still in the ring, by frame number."""
-        return dict(self._recent)
-
-    def keep(self, channels: NDArray[np.bool_]) -> None:
-        """Drop the channels whose entry is False, on every frame of the memory."""
-
-        def select(labels: Float32Array) -> Float32Array:
-            return np.ascontiguousarray(labels[:, channels])
-
-        self.first_labels = select(self.first_labels)
-        self._recent = deque(((f, select(v)) for f, v in self._recent), maxlen=self._recent.maxlen)
+from fgvc_deploy.trackers.label_group import LabelGroup
 
 
 class Propagator:
@@ -57,7 +24,8 @@ class Propagator:
 
     A frame t is matched to the group's first frame and to the last `memory` frames.  With `duplicate_first` (the
     reference's habit) the first frame is counted twice while it is also among the last ones.  `harden` maps labels
-    [H*W, P] to what is written back into the memory; None writes the soft labels, as FGVC does.
+    [H*W, P] to what is written back into the memory; None writes the soft labels, as FGVC does.  With `active_tau`
+    > 0 only pixels that label mass can reach are matched (`propagation/active_set.py`); the others get 0.
     """
 
     def __init__(
@@ -67,6 +35,7 @@ class Propagator:
         *,
         duplicate_first: bool = False,
         harden: Callable[[Float32Array], Float32Array] | None = None,
+        active_tau: float = 0.0,
     ) -> None:
         self.frame_index = -1
         self.groups: list[LabelGroup] = []
@@ -75,21 +44,25 @@ class Propagator:
         self._window = Window(settings.window, settings.radius)
         self._duplicate_first = duplicate_first
         self._harden = harden
+        self._active_tau = active_tau
         self._recent: deque[tuple[int, FeatureMap]] = deque(maxlen=settings.memory)
 
     def advance(self, features: FeatureMap) -> list[Float32Array]:
-        """Take the next frame; returns each group's soft labels [H*W, P] on it, in the order of `groups`."""
+        """Take the next frame; returns each group's soft labels [H*W, P] on it, in the order of `groups`.
+
+        They may be views into the memory: copy what has to outlive the next `memory` frames.
+        """
         carried = [self._carry(group, matches) for group, matches in self._match_groups(features)]
+        for group in self.groups:
+            group.advance()
         self.frame_index += 1
-        for group, labels in zip(self.groups, carried, strict=True):
-            group.push(self.frame_index, self._harden(labels) if self._harden else labels)
         self._recent.append((self.frame_index, features))
         return carried
 
     def start_group(self, labels: Float32Array) -> LabelGroup:
         """Start a group on the newest frame with labels [H*W, P]."""
         frame_index, features = self._recent[-1]
-        group = LabelGroup(frame_index, features, labels, self._settings.memory)
+        group = LabelGroup(frame_index, features, labels, self._settings.memory, self._active_tau)
         self.groups.append(group)
         return group
 
@@ -103,10 +76,11 @@ class Propagator:
         return [group.first_frame, *([group.first_frame] if repeated else []), *newest]
 
     def _match_groups(self, query: FeatureMap) -> list[tuple[LabelGroup, Matches]]:
+        active = self._active(query.hw)
         if len(self.groups) == 1:
             group = self.groups[0]
             keys = [self._features_of(group, f) for f in self._key_frames(group)]
-            return [(group, self._match(query, keys))]
+            return [(group, self._match(query, keys, active))]
         # With several groups the frames they share are matched once; the merge of per-frame top-k is the joint top-k.
         lists: dict[int, Matches] = {}
         result = []
@@ -114,13 +88,23 @@ class Propagator:
             frames = self._key_frames(group)
             for frame in frames:
                 if frame not in lists:
-                    lists[frame] = self._match(query, [self._features_of(group, frame)])
+                    lists[frame] = self._match(query, [self._features_of(group, frame)], active)
             merged = merge_matches([lists[f] for f in frames], len(query.unit), self._settings.topk)
             result.append((group, merged))
         return result
 
-    def _match(self, query: FeatureMap, keys: Sequence[FeatureMap]) -> Matches:
-        return self._backend.match(query, keys, self._window, self._settings.topk)
+    def _active(self, hw: tuple[int, int]) -> BoolArray | None:
+        """Pixels that the labels of any group can reach, bool [H*W]; None for all."""
+        if not self._active_tau:
+            return None
+        masses = [group.mass() for group in self.groups]
+        known = [mass for mass in masses if mass is not None]
+        if not known or len(known) < len(masses):
+            return None
+        return within_reach(np.logical_or.reduce(known), hw, self._window)
+
+    def _match(self, query: FeatureMap, keys: Sequence[FeatureMap], active: BoolArray | None) -> Matches:
+        return self._backend.match(query, keys, self._window, self._settings.topk, active)
 
     def _features_of(self, group: LabelGroup, frame_index: int) -> FeatureMap:
         if frame_index == group.first_frame:
@@ -128,7 +112,11 @@ class Propagator:
         return next(features for f, features in self._recent if f == frame_index)
 
     def _carry(self, group: LabelGroup, matches: Matches) -> Float32Array:
-        recent = group.recent()
-        recent[group.first_frame] = group.first_labels
-        labels = [recent[f] for f in self._key_frames(group)]
-        return propagate(matches, softmax_weights(matches.scores, self._settings.temperature), labels)
+        """Soft labels of the coming frame; what is to be remembered of them is in the group's `next_labels`."""
+        labels = [group.labels_of(f) for f in self._key_frames(group)]
+        weights = softmax_weights(matches.scores, self._settings.temperature)
+        if self._harden is None:
+            return propagate(matches, weights, labels, out=group.next_labels())
+        carried = propagate(matches, weights, labels)
+        np.copyto(group.next_labels(), self._harden(carried))
+        return carried

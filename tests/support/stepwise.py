@@ -17,7 +17,7 @@ from fgvc_kernels.reference import memory_frames
 
 LABEL_BUDGET = 1e-4
 # Scores of unit features agree with the reference's to a few 1e-7 (fp32 features, goldens item 7, and an fp32 dot
-# product).  Two keys whose scores are nearer than this may swap the tenth place, and the label then differs by a weight.
+# product).  Two keys whose scores are nearer than this may swap the tenth place; the label then differs by a weight.
 TIE = 1e-6
 MAX_TIED_SHARE = 0.005
 
@@ -46,12 +46,11 @@ def stepwise(
     group = propagator.start_group(first)
     worst, tied_count = 0.0, 0
     for t in range(1, len(clip)):
-        tied = _tied(engine, features, {**group.recent(), 0: first}, t)
+        tied = _tied(engine, features, {f: group.labels_of(f) for f in group.frames}, t)
         found = propagator.advance(features[t])[0]
         tied_count += int(tied.sum())
         worst = max(worst, float(np.abs(found - stored[t - 1])[~tied].max()))
-        kept = np.ascontiguousarray(stored[t - 1])
-        group._recent[-1] = (t, harden(kept) if hard else kept)
+        group.labels[...] = harden(stored[t - 1]) if hard else stored[t - 1]
     total = (len(clip) - 1) * len(first)
     assert tied_count <= MAX_TIED_SHARE * total, f"{tied_count} of {total} pixels are ties: too many to leave out"
     return Steps(worst, f"{tied_count} of {total} pixels left out as ties" if tied_count else "")

@@ -45,7 +45,7 @@ def _carry(
         if not propagator.groups:
             propagator.start_group(labels)
         else:
-            carried.append(soft[0])
+            carried.append(soft[0].copy())
     return carried
 
 

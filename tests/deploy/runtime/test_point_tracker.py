@@ -136,9 +136,8 @@ def test_a_vanished_label_keeps_its_place_and_says_so(quick_engine: EngineFactor
     for frame in moving_clip[:3]:
         last = tracker.step(frame)
     group = tracker._propagator.groups[0]
-    nothing = np.zeros_like(group.labels)
-    group.first_labels = nothing
-    group._recent.extend((f, nothing) for f in range(3))
+    for t in range(3):
+        group.labels_of(t)[...] = 0
     step = tracker.step(moving_clip[3])
     np.testing.assert_array_equal(step.xy, last.xy)
     assert step.confidence[0] == 0
@@ -204,7 +203,8 @@ def test_labels_and_features_do_not_grow(quick_engine: EngineFactory, moving_cli
     for t in range(40):
         tracker.step(moving_clip[t % 12])
     assert len(tracker._propagator._recent) == 5
-    assert len(tracker._propagator.groups[0].recent()) == 5
+    assert tracker._propagator.groups[0].frames == [0, 35, 36, 37, 38, 39]
+    assert len(tracker._propagator.groups[0]._ring) == 6
 
 
 def test_bad_points_are_named(quick_engine: EngineFactory, moving_clip: Clip) -> None:
