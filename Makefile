@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types imports check parity wheel clean
+.PHONY: help setup test lint types imports check parity lowest wheel clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: lint types imports test  ## everything CI checks, in the present environm
 
 parity:  ## run the parity tests and rewrite docs/parity.md
 	$(VENV)/bin/python -m fgvc_benchmarks.parity
+
+lowest:  ## test the runtime with the oldest packages it allows
+	.ci/lowest
 
 wheel:  ## build the wheel and the sdist into dist/
 	$(VENV)/bin/pip wheel --no-deps -w dist .
