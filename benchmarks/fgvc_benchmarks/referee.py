@@ -36,29 +36,29 @@ class Verdict(NamedTuple):
 class Referee(PlainTracker):
     """Matches by the NumPy backend (itself checked against `fgvc_kernels.reference`), weights in float64.
 
-    A last label channel marks pixels whose labels hang on a tie: it is set where a tie is met, and carried along with
-    the labels, so that it is positive wherever a marked pixel was used.
+    A last label channel bounds how far ties may move a pixel's labels, which lie in 0..1.  Where keys tie for the
+    last places of the top-k, that is the weight of these places; from then on it is carried like a label.
     """
 
     def __init__(self, settings: PropagationSettings, grid: Grid, xy: Float32Array, threads: int) -> None:
         self._backend = TiledBackend(threads)
         self._window = Window(settings.window, settings.radius)
-        super().__init__(self._attend_marking_ties, settings, grid, xy)
+        super().__init__(self._attend_with_doubt, settings, grid, xy)
 
     def judge(self, labels: Float32Array) -> Verdict:
-        """Read label maps [H*W, P + 1] of a frame, the marks last."""
+        """Read label maps [H*W, P + 1] of a frame, the bounds last."""
         maps = np.ascontiguousarray(labels.T).reshape(-1, *self._grid.feature_hw)
         taps = map_taps(
             self._grid.feature_hw, self._grid.network_hw, self._grid.stride, self._grid.network_hw, "corrected"
         )
-        *large, marks = resize_maps(maps, taps).reshape(len(maps), -1)
-        clear = [_is_clear(values, marks) for values in large]
+        *large, doubt = resize_maps(maps, taps).reshape(len(maps), -1)
+        clear = [_is_clear(values, doubt) for values in large]
         return Verdict(self.read(np.ascontiguousarray(labels[:, :-1])), np.array(clear, dtype=np.bool_))
 
     def _draw(self, xy: Float32Array) -> Float32Array:
         return np.pad(super()._draw(xy), ((0, 0), (0, 1)))
 
-    def _attend_marking_ties(self, query: Float32Array, keys: Float32Array, labels: Float32Array) -> Float32Array:
+    def _attend_with_doubt(self, query: Float32Array, keys: Float32Array, labels: Float32Array) -> Float32Array:
         topk = self._settings.topk
         found = self._backend.match(
             unit_features(query), [unit_features(key) for key in keys], self._window, topk + 1
@@ -70,13 +70,16 @@ class Referee(PlainTracker):
         carried = np.zeros((len(weights), rows.shape[1]))
         for entry in range(topk):
             carried += weights[:, entry, None] * rows[positions[:, entry]]
-        carried[scores[:, -1] - found.scores[:, topk] <= SCORE_GAP, -1] = 1.0
+        with np.errstate(invalid="ignore"):  # -inf - -inf: fewer keys than places, nobody contends
+            contended = scores - found.scores[:, topk, None] <= SCORE_GAP
+        carried[:, -1] += (weights * contended).sum(axis=1)
         return carried.astype(np.float32)
 
 
-def _is_clear(values: Float32Array, marks: Float32Array) -> bool:
-    """Whether the read-out of one upsampled map, flattened, hangs on no tie."""
-    best = np.argpartition(values, -TOP - 1)[-TOP - 1 :]
-    best = best[np.argsort(-values[best])]
-    gap = values[best[TOP - 1]] - values[best[TOP]]
-    return bool(gap > LABEL_GAP * values[best[TOP - 1]] and not marks[best].any())
+def _is_clear(values: Float32Array, doubt: Float32Array) -> bool:
+    """Whether no tie can change which pixels of one upsampled map, flattened, are read, nor their values."""
+    best = np.argpartition(values, -TOP)[-TOP:]
+    lowest = values[best].min()
+    others = values + doubt
+    others[best] = -np.inf
+    return bool(lowest - others.max() > LABEL_GAP * lowest and not doubt[best].any())

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from fgvc_benchmarks.inputs import feature_frames
+from fgvc_benchmarks.inputs import feature_frames, grid_points
 from fgvc_benchmarks.plain import Grid, PlainTracker
 from fgvc_benchmarks.referee import Referee
 from fgvc_benchmarks.subjects.dense_tracker import DenseTrackerStep
 from fgvc_benchmarks.subjects.propagation import Propagation, geometry_of
 from fgvc_benchmarks.subjects.table import SUBJECTS, create
-from fgvc_benchmarks.subjects.tracker import TrackerStep
+from fgvc_benchmarks.subjects.tracker import TRACK_BUDGET, TrackerStep
 from fgvc_deploy.errors import BackendError, ParityError
 from fgvc_deploy.propagation.base import Matches
 from fgvc_deploy.settings import PropagationSettings
+from fgvc_kernels.reference import window_mask
 
 GEOMETRY = {"name": "t", "height": 13, "width": 17, "channels": 24, "radius": 3.5, "frames": 3}
 KERNEL: dict[str, Any] = {"geometry": GEOMETRY, "points": 2, "backend": "numpy", "options": {}}
@@ -133,6 +134,37 @@ def test_plain_tracker_keeps_the_first_and_the_last_frames() -> None:
     for number in range(1, 8):
         tracker.propagate(np.full((4, 4, 1), number, np.float32))
     assert seen == [{0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}, {0, 2, 3, 4}, {0, 3, 4, 5}, {0, 4, 5, 6}]
+
+
+def test_what_the_referee_clears_survives_rounding() -> None:
+    """Coarsely quantised features tie often: scores off by 1e-6 move some points, but never a clear one."""
+    geometry = geometry_of({"geometry": GEOMETRY | {"height": 24, "width": 24, "channels": 64}})
+    settings, grid = PropagationSettings(radius=4.0, memory=2), Grid((48, 48), geometry.hw, 2)
+    xy = grid_points(grid.network_hw, 49)
+    frames = np.round(feature_frames(geometry) * 2) / np.float32(2)
+    rng = np.random.default_rng(0)
+
+    def perturbed(query: Any, keys: Any, labels: Any) -> Any:
+        unit = [f.reshape(-1, 64) / np.linalg.norm(f, axis=-1).reshape(-1, 1) for f in (query, *keys)]
+        scores = unit[0] @ np.concatenate(unit[1:]).T
+        scores += rng.uniform(-1e-6, 1e-6, scores.shape)
+        scores[~np.tile(window_mask(geometry.hw, "circle", 4.0), (1, len(keys)))] = -np.inf
+        best = np.argsort(-scores, axis=1)[:, :10]
+        weights = np.exp(np.take_along_axis(scores, best, axis=1) / 0.07)
+        weights /= weights.sum(axis=1, keepdims=True)
+        return np.einsum("qk,qkp->qp", weights, labels.reshape(-1, labels.shape[-1])[best]).astype(np.float32)
+
+    referee, other = Referee(settings, grid, xy, 1), PlainTracker(perturbed, settings, grid, xy)
+    referee.start(frames[0])
+    other.start(frames[0])
+    moved = cleared = 0
+    for frame in frames[1:]:
+        expected, clear = referee.judge(referee.propagate(frame))
+        difference = np.abs(other.read(other.propagate(frame)) - expected).max(axis=1)
+        assert (difference[clear] < TRACK_BUDGET).all()
+        moved, cleared = moved + int((difference > TRACK_BUDGET).sum()), cleared + int(clear.sum())
+    assert moved > 0
+    assert cleared > 10
 
 
 def test_referee_marks_a_point_whose_pixels_tie() -> None:
