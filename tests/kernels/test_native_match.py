@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(not AVAILABLE, reason=REASON)
 
 ISAS = native.isas() if AVAILABLE else ()
 SCREENING = [isa for isa in ISAS if native.screens(isa)]
+ENGINES = [pytest.param(isa, False, id=f"{isa}-fp32") for isa in ISAS]
+ENGINES += [pytest.param(isa, True, id=f"{isa}-bf16") for isa in SCREENING]
 # fp32 summation order: C roundings of 2**-24 on sums of at most 1; 1e-6 is the worst seen over C <= 256, doubled.
 TOLERANCE = 1e-6
 
@@ -109,6 +111,75 @@ def test_screening_changes_no_bit(case: Case, centred: bool, isa: str, rng: np.r
     np.testing.assert_array_equal(screened.scores, plain.scores)
     check_matches(
         screened.scores, screened.positions, query, keys, case.hw, case.shape, case.radius, case.topk,
+        tolerance=TOLERANCE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_threads_and_slot_order_change_no_bit(isa: str, rng: np.random.Generator) -> None:
+    case = Case((30, 41), 24, 4, "circle", 6.5, 10)
+    query, keys = random_units(rng, case)
+    one = run(case, query, keys, isa)
+    for threads in (2, 3):
+        other = run(case, query, keys, isa, threads=threads)
+        np.testing.assert_array_equal(other.scores, one.scores)
+        np.testing.assert_array_equal(other.positions, one.positions)
+    np.testing.assert_array_equal(run(case, query, keys[::-1], isa).scores, one.scores)
+
+
+def test_fused_instruction_sets_agree_to_the_bit(rng: np.random.Generator) -> None:
+    case = Case((15, 16), 64, 2, "circle", 7.5, 10)
+    query, keys = random_units(rng, case)
+    found = [run(case, query, keys, isa).scores for isa in ISAS if isa != "portable"]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize(("isa", "screened"), ENGINES)
+def test_inactive_queries_are_empty_and_others_unchanged(isa: str, screened: bool, rng: np.random.Generator) -> None:
+    case = Case((21, 26), 32, 3, "circle", 5.0, 10)
+    query, keys = random_units(rng, case)
+    active = rng.random(21 * 26) < 0.3
+    active[: 26 * 9] = False
+    everything = run(case, query, keys, isa, screened=screened)
+    some = run(case, query, keys, isa, screened=screened, active=active)
+    np.testing.assert_array_equal(some.scores[active], everything.scores[active])
+    assert np.isneginf(some.scores[~active]).all()
+    assert not some.positions[~active].any()
+    assert not run(case, query, keys, isa, screened=screened, active=np.zeros(21 * 26, bool)).positions.any()
+
+
+@pytest.mark.parametrize(("isa", "screened"), ENGINES)
+def test_pixels_that_are_not_finite_match_nothing(isa: str, screened: bool, rng: np.random.Generator) -> None:
+    case = Case((12, 12), 16, 2, "circle", 3.5, 10)
+    query, keys = random_units(rng, case)
+    bad_query, bad_key = 40, 55
+    query[bad_query, 3] = np.inf
+    keys[1][bad_key] = np.nan
+    centre_source = np.delete(query, bad_query, axis=0)
+    halves = None
+    if screened:
+        centre = centre_source.mean(0)
+        halves = (native.halve(query, centre, isa=isa), [native.halve(key, centre, isa=isa) for key in keys])
+    found = native.match(query, keys, case.hw, radius=case.radius, topk=case.topk, halves=halves, isa=isa)
+    assert np.isneginf(found.scores[bad_query]).all()
+    assert not (found.positions == 144 + bad_key).any()
+    assert not np.isnan(found.scores).any()
+    rows = [row for row in range(144) if row != bad_query]
+    finite_keys = [keys[0], np.where(np.isnan(keys[1]), -9, keys[1])]
+    check_matches(
+        found.scores, found.positions, query, finite_keys, case.hw, case.shape, case.radius, case.topk,
+        tolerance=TOLERANCE, rows=rows,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_ties_are_each_listed_once(isa: str) -> None:
+    case = Case((10, 12), 16, 2, "circle", 2.5, 32)
+    unit = np.full((120, 16), 0.25, np.float32)
+    found = run(case, unit, [unit, unit], isa)
+    check_matches(
+        found.scores, found.positions, unit, [unit, unit], case.hw, case.shape, case.radius, case.topk,
         tolerance=TOLERANCE,
     )  # fmt: skip
 

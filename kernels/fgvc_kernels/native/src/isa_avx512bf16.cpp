@@ -4,4 +4,5 @@
 #define FGVC_GROUP 12
 #define FGVC_LANES "lanes_avx512.h"
 #define FGVC_ENGINE "low_avx512bf16.inl"
+#define FGVC_LAG 0
 #include "kernels.inl"

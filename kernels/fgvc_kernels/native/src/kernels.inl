@@ -1,5 +1,6 @@
 // The body of one instruction set's translation unit.  Before including it the unit defines FGVC_NAMESPACE, FGVC_LANES
-// (a lanes_*.h), FGVC_GROUP (keys per fp32 micro-kernel) and, when it can screen, FGVC_ENGINE (a low_*.inl).
+// (a lanes_*.h), FGVC_GROUP (keys per fp32 micro-kernel) and, when it can screen, FGVC_ENGINE (a low_*.inl) and FGVC_LAG
+// (blocks between scoring and screening).
 #include <math.h>
 #include <stdint.h>
 

@@ -10,6 +10,8 @@ static inline Lanes broadcast(float value) { return _mm512_set1_ps(value); }
 static inline Lanes multiply_add(Lanes a, Lanes b, Lanes sum) { return _mm512_fmadd_ps(a, b, sum); }
 static inline Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 static inline Lanes subtract(Lanes a, Lanes b) { return _mm512_sub_ps(a, b); }
+static inline Lanes larger(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
+static inline Lanes smaller(Lanes a, Lanes b) { return _mm512_min_ps(a, b); }
 static inline Mask greater(Lanes a, Lanes b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline unsigned bits(Mask mask) { return mask; }
 static inline Mask mask_of(unsigned bits) { return Mask(bits); }

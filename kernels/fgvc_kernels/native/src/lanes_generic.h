@@ -48,6 +48,14 @@ static inline Mask greater(const Lanes& a, const Lanes& b) {
   FGVC_EACH_PART mask.part[i] = a.part[i] > b.part[i];
   return mask;
 }
+static inline Lanes larger(const Lanes& a, Lanes b) {
+  FGVC_EACH_PART b.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i];
+  return b;
+}
+static inline Lanes smaller(const Lanes& a, Lanes b) {
+  FGVC_EACH_PART b.part[i] = a.part[i] < b.part[i] ? a.part[i] : b.part[i];
+  return b;
+}
 static inline Mask mask_of(unsigned bits) {
   Mask mask;
   for (int lane = 0; lane < 16; ++lane) mask.part[lane / kPart][lane % kPart] = -int32_t(bits >> lane & 1);

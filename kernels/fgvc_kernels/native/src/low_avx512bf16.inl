@@ -26,11 +26,10 @@ static inline void score_keys(const uint16_t* query, const uint16_t* keys, int c
   for (int i = 0; i < kHalfRun; ++i) _mm512_storeu_ps(out + i * kLanes, sums[i]);
 }
 
-// queries: 2 x [C / 2][16][2]; keys: 4 x rows `channels` apart, two for each query tile; out [4][kRun][16]
-static inline void score_chunk(const uint16_t* const* queries, const uint16_t* const* keys, int channels, float* out) {
+// queries [C / 2][16][2]; keys: four runs of 16 rows, `channels` apart; out [4][kRun][16]
+static inline void score_block(const uint16_t* queries, const uint16_t* const* keys, int channels, float* out) {
   for (int part = 0; part < 4 * kRun / kHalfRun; ++part) {
-    const int run = part * kHalfRun / kRun;
-    const uint16_t* first = keys[run] + int64_t(part * kHalfRun % kRun) * channels;
-    score_keys(queries[run / 2], first, channels, out + part * kHalfRun * kLanes);
+    const uint16_t* first = keys[part * kHalfRun / kRun] + int64_t(part * kHalfRun % kRun) * channels;
+    score_keys(queries, first, channels, out + part * kHalfRun * kLanes);
   }
 }

@@ -10,15 +10,14 @@ static inline float half_value(const uint16_t* at) {
   return value;
 }
 
-// queries: 2 x [C / 2][16][2]; keys: 4 x rows `channels` apart, two for each query tile; out [4][kRun][16]
-static void score_chunk(const uint16_t* const* queries, const uint16_t* const* keys, int channels, float* out) {
+// queries [C / 2][16][2]; keys: four runs of 16 rows, `channels` apart; out [4][kRun][16]
+static void score_block(const uint16_t* queries, const uint16_t* const* keys, int channels, float* out) {
   for (int key = 0; key < 4 * kRun; ++key) {
-    const uint16_t* query = queries[key / (2 * kRun)];
     const uint16_t* row = keys[key / kRun] + int64_t(key % kRun) * channels;
     float sums[kLanes] = {};
     for (int channel = 0; channel < channels; ++channel) {
       const float value = half_value(row + channel);
-      const uint16_t* const at = query + channel / 2 * (2 * kLanes) + channel % 2;
+      const uint16_t* const at = queries + channel / 2 * (2 * kLanes) + channel % 2;
       for (int lane = 0; lane < kLanes; ++lane) sums[lane] += half_value(at + 2 * lane) * value;
     }
     for (int lane = 0; lane < kLanes; ++lane) out[key * kLanes + lane] = sums[lane];

@@ -1,19 +1,25 @@
 // bf16 screening, then fp32 scores for the keys that may be among the best.  Included inside an ISA namespace, after an
-// engine (low_*.inl) that defines engine_begin, engine_end and score_chunk.
+// engine (low_*.inl) that defines engine_begin, engine_end and score_block.
 
-// Up to two runs of one tile; two of these make a chunk, the unit an engine scores at once.
-struct HalfChunk {
+// Up to four runs of one tile: what an engine scores at once.
+struct Block {
   ScreenTile* tile;
   const Run* runs;
   int count;
 };
+constexpr int kBlockRuns = 4;
+constexpr int kBlockScores = kBlockRuns * kRun * kLanes;
+
+// Blocks are screened this long after they are scored, so that a matrix unit can finish them meanwhile.
+constexpr int kLag = FGVC_LAG;
+constexpr int kBuffers = kLag + 1;
 
 struct ScreenSpace {
   Place* places;
   ScreenTile* tiles;
   Run* runs[2];
-  HalfChunk* half_chunks;
-  float* scores;   // [2][4][kRun][16]
+  Block* blocks;
+  float* scores;   // [kBuffers][kBlockRuns][kRun][16]
   float* queries;  // [C][16]
 };
 
@@ -23,8 +29,8 @@ static inline ScreenSpace carve_screened(const MatchJob& job, Carver& carver) {
   space.places = carver.take<Place>(tiles);
   space.tiles = carver.take<ScreenTile>(tiles);
   for (Run*& runs : space.runs) runs = carver.take<Run>(job.max_runs);
-  space.half_chunks = carver.take<HalfChunk>(job.max_runs + 2);
-  space.scores = carver.take<float>(2 * 4 * kRun * kLanes);
+  space.blocks = carver.take<Block>(job.max_runs + 2);
+  space.scores = carver.take<float>(kBuffers * kBlockScores);
   space.queries = carver.take<float>(int64_t(job.channels) * kLanes);
   for (int i = 0; i < tiles; ++i) {
     ScreenTile tile = {};
@@ -47,7 +53,7 @@ static int64_t screened_workspace(const MatchJob& job) {
   return carver.used;
 }
 
-// Half chunks of a pair of neighbours, alternating, so that the key rows they share are read from the cache.
+// Blocks of a pair of neighbours, alternating, so that the key rows they share are read from the cache.
 static int plan_pair(const MatchJob& job, ScreenTile* tiles, int pair, const ScreenSpace& space, int64_t* stats) {
   int n_runs[2] = {0, 0}, next[2] = {0, 0}, count = 0;
   for (int t = 0; t < pair; ++t) {
@@ -57,52 +63,38 @@ static int plan_pair(const MatchJob& job, ScreenTile* tiles, int pair, const Scr
   while (next[0] < n_runs[0] || next[1] < n_runs[1])
     for (int t = 0; t < pair; ++t) {
       if (next[t] >= n_runs[t]) continue;
-      const int runs = n_runs[t] - next[t] > 1 ? 2 : 1;
-      space.half_chunks[count++] = {tiles + t, space.runs[t] + next[t], runs};
+      const int left = n_runs[t] - next[t], runs = left < kBlockRuns ? left : kBlockRuns;
+      space.blocks[count++] = {tiles + t, space.runs[t] + next[t], runs};
       next[t] += runs;
     }
   return count;
 }
 
-// A missing second half, or second run, repeats the one before it; its scores are not looked at.
-static inline void score_halves(const MatchJob& job, const fgvc_half& half, const HalfChunk* halves, int count,
-                                float* scores) {
-  const uint16_t* queries[2];
-  const uint16_t* keys[4];
-  for (int h = 0; h < 2; ++h) {
-    const HalfChunk& chunk = halves[h < count ? h : 0];
-    queries[h] = chunk.tile->packed;
-    for (int r = 0; r < 2; ++r)
-      keys[2 * h + r] = half.rows + int64_t(chunk.runs[r < chunk.count ? r : 0].key) * job.padded_channels;
-  }
-  score_chunk(queries, keys, job.padded_channels, scores);
+// A missing run repeats the first one; its scores are not looked at.
+static inline void start_block(const MatchJob& job, const fgvc_half& half, const Block& block, float* scores) {
+  const uint16_t* keys[kBlockRuns];
+  for (int r = 0; r < kBlockRuns; ++r)
+    keys[r] = half.rows + int64_t(block.runs[r < block.count ? r : 0].key) * job.padded_channels;
+  score_block(block.tile->packed, keys, job.padded_channels, scores);
 }
 
-static inline void screen_halves(const MatchJob& job, const fgvc_half& half, int32_t first, const HalfChunk* halves,
-                                 int count, const float* scores, float* queries, int64_t* stats) {
-  for (int h = 0; h < count; ++h) {
-    for (int r = 0; r < halves[h].count; ++r) {
-      const Run& run = halves[h].runs[r];
-      screen_run(*halves[h].tile, half, run, first + run.key, scores + (2 * h + r) * kRun * kLanes, stats);
-    }
-    make_room(job, *halves[h].tile, queries, stats);
-  }
+static inline void screen_block(const MatchJob& job, const fgvc_half& half, int32_t first, const Block& block,
+                                const float* scores, float* queries, int64_t* stats) {
+  for (int r = 0; r < block.count; ++r)
+    screen_run(*block.tile, half, block.runs[r], first + block.runs[r].key, scores + r * kRun * kLanes, stats);
+  make_room(job, *block.tile, queries, stats);
 }
 
-// The next chunk is scored before the last one is screened: a matrix unit works while the screen runs.
 static void scan_pair(const MatchJob& job, ScreenTile* tiles, int pair, int slot, const ScreenSpace& space,
                       int64_t* stats) {
   const fgvc_half& half = job.key_halves[slot];
   const int32_t first = int32_t(int64_t(slot) * job.height * job.width);
   const int count = plan_pair(job, tiles, pair, space, stats);
-  const HalfChunk* const halves = space.half_chunks;
-  const auto size = [count](int at) { return count - at < 2 ? count - at : 2; };
-  const auto buffer = [&space](int at) { return space.scores + (at / 2 & 1) * 4 * kRun * kLanes; };
-  if (count) score_halves(job, half, halves, size(0), buffer(0));
-  for (int at = 0; at < count; at += 2) {
-    const int next = at + 2;
-    if (next < count) score_halves(job, half, halves + next, size(next), buffer(next));
-    screen_halves(job, half, first, halves + at, size(at), buffer(at), space.queries, stats);
+  const auto buffer = [&space](int at) { return space.scores + at % kBuffers * kBlockScores; };
+  for (int at = 0; at < count + kLag; ++at) {
+    if (at < count) start_block(job, half, space.blocks[at], buffer(at));
+    const int done = at - kLag;
+    if (done >= 0) screen_block(job, half, first, space.blocks[done], buffer(done), space.queries, stats);
   }
 }
 

@@ -92,7 +92,8 @@ static void halve_pixel(const PackJob& job, int64_t pixel) {
 static int halve(const PackJob& job, Range range) {
   int too_long = 0;
   for (int64_t pixel = range.begin; pixel < range.end; ++pixel) {
-    if (squared_norm(job.unit + pixel * job.channels, job.channels) > 1.001 * 1.001) ++too_long;
+    const double squared = squared_norm(job.unit + pixel * job.channels, job.channels);
+    if (squared > 1.001 * 1.001 && squared < __builtin_inf()) ++too_long;
     halve_pixel(job, pixel);
   }
   return too_long;

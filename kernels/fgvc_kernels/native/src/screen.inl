@@ -1,7 +1,7 @@
 // State of one tile of the screened path: what is known of the best keys from bf16 scores, and which keys are still in
 // the running.  docs/screening.md has the proof.  Included inside an ISA namespace.
 
-// More hits than this and the tile settles the ones it has; a chunk adds at most 2 * kRun between two checks.
+// More hits than this and the tile settles the ones it has; a block adds at most 4 * kRun between two checks.
 constexpr int kHits = 512;
 
 struct Hits {
@@ -84,9 +84,9 @@ static void drop_stale_hits(ScreenTile& tile) {
   tile.n_hits = kept;
 }
 
-// Room for one more chunk: first by forgetting, then by settling.  Nothing is ever lost.
+// Room for one more block: first by forgetting, then by settling.  Nothing is ever lost.
 static inline void make_room(const MatchJob& job, ScreenTile& tile, float* queries, int64_t* stats) {
-  if (__builtin_expect(tile.n_hits <= kHits - 2 * kRun, 1)) return;
+  if (__builtin_expect(tile.n_hits <= kHits - 4 * kRun, 1)) return;
   drop_stale_hits(tile);
   if (tile.n_hits <= kHits / 2) return;
   ++stats[FGVC_STAT_FLUSHES];

@@ -18,30 +18,37 @@ static inline void clear(const TopK& list, unsigned live) {
   }
 }
 
-// Sinks `score` into place; a lane that must not change holds -inf.
+// A lane that must not change holds -inf.  Every rank is computed from the old list, so none waits for another.
 static inline void insert(const TopK& list, Lanes score, int32_t position) {
-  Ints where = broadcast_int(position);
-  for (int rank = 0; rank < list.k; ++rank) {
-    float* const here = list.scores + rank * kLanes;
-    const Lanes old = load(here);
-    const Mask better = greater(score, old);
-    store(here, select(better, score, old));
-    score = select(better, old, score);
-    int32_t* const there = list.positions + rank * kLanes;
-    const Ints before = load_ints(there);
-    store_ints(there, select_ints(better, where, before));
-    where = select_ints(better, before, where);
+  const Ints where = broadcast_int(position);
+  float* scores = list.scores + (list.k - 1) * kLanes;
+  int32_t* positions = list.positions + (list.k - 1) * kLanes;
+  Lanes old = load(scores);
+  Ints old_where = load_ints(positions);
+  Mask beaten = greater(score, old);
+  for (int rank = list.k - 1; rank > 0; --rank, scores -= kLanes, positions -= kLanes) {
+    const Lanes above = load(scores - kLanes);
+    const Ints above_where = load_ints(positions - kLanes);
+    const Mask above_beaten = greater(score, above);
+    store(scores, select(above_beaten, above, select(beaten, score, old)));
+    store_ints(positions, select_ints(above_beaten, above_where, select_ints(beaten, where, old_where)));
+    old = above;
+    old_where = above_where;
+    beaten = above_beaten;
   }
+  store(scores, select(beaten, score, old));
+  store_ints(positions, select_ints(beaten, where, old_where));
 }
 
 static inline void insert_scores(const TopK& list, Lanes score) {
-  for (int rank = 0; rank < list.k; ++rank) {
-    float* const here = list.scores + rank * kLanes;
-    const Lanes old = load(here);
-    const Mask better = greater(score, old);
-    store(here, select(better, score, old));
-    score = select(better, old, score);
+  float* scores = list.scores + (list.k - 1) * kLanes;
+  Lanes old = load(scores);
+  for (int rank = list.k - 1; rank > 0; --rank, scores -= kLanes) {
+    const Lanes above = load(scores - kLanes);
+    store(scores, larger(old, smaller(above, score)));
+    old = above;
   }
+  store(scores, larger(old, score));
 }
 
 static inline Lanes only(unsigned lanes, Lanes score) {
