@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.results.queries import QueryOrder
 from fgvc_deploy.settings import Compat, PropagationSettings
+from fgvc_deploy.video.source import pattern_images, without_password
 
 Kind = Literal["points", "grid", "mask", "keypoints"]
 KINDS: tuple[Kind, ...] = ("points", "grid", "mask", "keypoints")
@@ -48,13 +50,15 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where the results go."""
-        name = Path(self.source.rstrip("/")).stem.strip("*?[]. ") or "source"
+        """Where the results go; a camera's password never becomes part of the name."""
+        name = Path(without_password(self.source).rstrip("/")).stem.strip("*?[]. ") or "source"
         return self.out or Path("fgvc-out") / name
 
     def inputs(self) -> list[Path]:
-        """Files of the job that exist; the results must not replace them."""
+        """Files and folders of the job that exist; the results must not replace them."""
         candidates = [Path(self.source), self.model, self.points, self.mask, self.keypoints]
+        if glob.has_magic(self.source):
+            candidates += {path.parent for path in pattern_images(self.source)}
         return [path for path in candidates if path is not None and path.exists()]
 
     def propagation(self, settings: PropagationSettings) -> PropagationSettings:

@@ -17,9 +17,16 @@ from fgvc_deploy.video.base import Frame, FrameSource
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 
 
-def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts `frame_2` before `frame_10`; upper and lower case sort together."""
-    parts = re.split(r"(\d+)", path.name.casefold())
+NameKey = tuple[tuple[int, int | str], ...]
+
+
+def natural_key(path: Path) -> tuple[NameKey, ...]:
+    """Sort key that puts `frame_2` before `frame_10`, folder by folder; upper and lower case sort together."""
+    return tuple(_name_key(part) for part in path.parts)
+
+
+def _name_key(name: str) -> NameKey:
+    parts = re.split(r"(\d+)", name.casefold())
     # (0, number) sorts before (1, text) wherever two names differ in kind, so numbers and text are never compared.
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
@@ -30,7 +37,7 @@ def is_image(path: Path) -> bool:
 
 
 class ImagesSource(FrameSource):
-    """Frames of image files in natural order of their names; one file is open at a time.
+    """Frames of image files in natural order of their paths; one file is open at a time.
 
     Grey, palette, CMYK and 1-bit images become RGB.  Transparent pixels are blended over black.  16-bit images are
     scaled by 255 / 65535.  EXIF orientation is applied.  Of a multi-page file the first page counts.

@@ -6,6 +6,7 @@ How each kind is read: `container.py` (files, cameras, networks), `images.py`, `
 from __future__ import annotations
 
 import glob
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -47,12 +48,14 @@ def _open_camera(text: str) -> FrameSource:
 def _open_url(text: str) -> FrameSource:
     options = {"rtsp_transport": "tcp"} if text.lower().startswith("rtsp") else {}
     timeout = (_OPEN_TIMEOUT, _READ_TIMEOUT)
-    return ContainerSource(Address(_without_password(text), text, None, options, timeout, live=True))
+    return ContainerSource(Address(without_password(text), text, None, options, timeout, live=True))
 
 
-def _without_password(url: str) -> str:
-    """The URL as it may be shown: camera addresses carry credentials, and run.json is passed around."""
-    scheme, rest = url.split("://", 1)
+def without_password(source: str) -> str:
+    """A source as it may be shown: camera addresses carry credentials, and run.json is passed around."""
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return source
     place, slash, path = rest.partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
@@ -73,11 +76,18 @@ def _open_file(text: str) -> FrameSource:
     return ContainerSource(Address(text, text, live=True))
 
 
-def _open_pattern(text: str) -> FrameSource:
+def pattern_images(text: str) -> list[Path]:
+    """Image files that a glob pattern matches, in no order.  Raises InputError for a pattern that has no meaning."""
     # Path.glob takes relative patterns only.
     root = Path(Path(text).anchor)
-    matches = root.glob(str(Path(text).relative_to(root)))
-    paths = [path for path in matches if is_image(path) and path.is_file()]
+    try:
+        return [path for path in root.glob(str(Path(text).relative_to(root))) if is_image(path) and path.is_file()]
+    except ValueError as error:
+        raise InputError(f"{text} is no pattern to search for ({error}); use one such as 'frames/*.png'.") from None
+
+
+def _open_pattern(text: str) -> FrameSource:
+    paths = pattern_images(text)
     if not paths:
         raise InputError(
             f"No image matches {text}; check the pattern, and quote it so that the shell leaves it alone."
@@ -113,7 +123,7 @@ def _scheme(text: str) -> str:
     return text.partition("://")[0].lower() if "://" in text else ""
 
 
-def open_source(source: str | Path | NDArray[Any]) -> FrameSource:
+def open_source(source: str | int | os.PathLike[str] | NDArray[Any]) -> FrameSource:
     """Open a clip: video file, folder or glob pattern of images, camera index, URL, uint8 RGB array [T, H, W, 3].
 
     Strings are tried against `SOURCE_KINDS` from top to bottom, so "0" is a camera and "./0" a file.  A single image
@@ -124,8 +134,13 @@ def open_source(source: str | Path | NDArray[Any]) -> FrameSource:
     """
     if isinstance(source, np.ndarray):
         return ArraySource(source)
+    if not isinstance(source, str | int | os.PathLike):
+        raise InputError(
+            f"A {type(source).__name__} is no source; give a path, a camera number, a URL or a uint8 RGB array "
+            "[T, H, W, 3] (np.stack makes one of a list of frames)."
+        )
     text = str(source)
-    if isinstance(source, Path) and text.isdecimal():
+    if isinstance(source, os.PathLike) and text.isdecimal():
         text = f"./{text}"
     try:
         kind = next(kind for kind in SOURCE_KINDS if kind.matches(text))

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import fgvc_deploy
-from fgvc_deploy.job import running
+from fgvc_deploy.job import Job, running
 
 Fgvc = Callable[..., Any]
 FAST = ("--size", "native", "--quiet")
@@ -185,6 +185,25 @@ def test_results_are_not_overwritten_unasked(fgvc: Fgvc, video: Path, tmp_path: 
     assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
     assert fgvc("run", video, "--grid", 2, "--out", "out", "--overwrite", *FAST).code == 0
     assert not (tmp_path / "out" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("source", ["clip/*.png", "*/?.png", "clip"])
+def test_a_folder_of_input_frames_is_never_replaced(source: str, fgvc: Fgvc, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for t in range(2):
+        Image.fromarray(np.full((48, 64, 3), 40 * t, np.uint8)).save(tmp_path / "clip" / f"{t}.png")
+    done = fgvc("run", source, "--grid", 2, "--out", "clip", "--overwrite", *FAST)
+    assert done.code == 2
+    assert "holds the input" in done.err
+    assert sorted(p.name for p in (tmp_path / "clip").iterdir()) == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [("frames/*.png", "source"), ("a/clip.mp4", "clip"), ("rtsp://me:secret@camera", "camera"), ("0", "0")],
+)
+def test_the_default_folder_is_named_after_the_source(source: str, folder: str) -> None:
+    assert Job(source=source, grid=2).folder == Path("fgvc-out") / folder
 
 
 def test_a_truncated_video_keeps_the_frames_before(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:

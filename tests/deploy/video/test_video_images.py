@@ -54,6 +54,17 @@ def test_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
     assert first_values(f"{prefix}[0-9]*.png") == list(range(12))
 
 
+def test_pattern_over_folders_goes_folder_by_folder(tmp_path: Path) -> None:
+    for index, name in enumerate(["take2/9.png", "take2/10.png", "take10/1.png", "take10/9.png"]):
+        save(tmp_path / name.partition("/")[0], name.partition("/")[2], index)
+    assert first_values(f"{tmp_path}/take*/*.png") == [0, 1, 2, 3]
+
+
+def test_pattern_that_cannot_be_searched(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\*\*\.png is no pattern"):
+        open_source(f"{tmp_path}/a**.png")
+
+
 def test_folder_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
     save(tmp_path / "take[1]", "0.png", 7)
     assert first_values(tmp_path / "take[1]") == [7]

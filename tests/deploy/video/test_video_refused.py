@@ -57,3 +57,9 @@ def test_unreadable_file(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("av.open", refuse)
     with pytest.raises(InputError, match=r"cannot be read \(Permission denied"):
         open_source(path)
+
+
+@pytest.mark.parametrize("source", [[np.zeros((4, 4, 3), np.uint8)], None, 0.5], ids=["list", "None", "float"])
+def test_objects_that_name_no_clip(source: Any) -> None:
+    with pytest.raises(InputError, match=rf"^A {type(source).__name__} is no source"):
+        open_source(source)
