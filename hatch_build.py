@@ -1,7 +1,7 @@
 """Build hook: compiles the native CPU kernels into the wheel with the system's C++ compiler.
 
-`FGVC_NATIVE=0` skips them, `FGVC_NATIVE=1` makes a failure an error; otherwise a wheel without them is pure Python and
-says so.  An editable install builds them in place.
+`FGVC_NATIVE=0` skips them, `FGVC_NATIVE=1` makes a failure an error; otherwise a wheel without them is pure Python
+and the build says so.  An editable install builds them in place.
 """
 
 from __future__ import annotations

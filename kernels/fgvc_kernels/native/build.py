@@ -98,6 +98,7 @@ def compile_objects(
     Returns the objects.  Raises BuildError.
     """
     compiler = compiler or find_compiler()
+    _run([*compiler, "--version"])
     every = units(machine or host_machine())
     wanted = [unit for unit in every if _knows(compiler, unit)]
     without = [f"-DFGVC_WITHOUT_{unit.name.removeprefix('isa_').upper()}" for unit in every if unit not in wanted]
