@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
@@ -42,7 +41,7 @@ class OnnxRuntimeEncoder:
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
         check_input(x)
-        (features,) = self._session.run(None, {self._input: np.ascontiguousarray(x)})
+        (features,) = self._session.run(None, {self._input: x})
         expected = tuple(-(-side // self._stride) for side in x.shape[2:])
         if features.shape[2:] != expected:
             raise BundleError(
