@@ -87,4 +87,5 @@ def _siblings(out: Path, kind: str) -> list[Path]:
     if not out.parent.is_dir():
         return []
     prefix = f".{out.name}.{kind}-"
-    return [path for path in out.parent.iterdir() if path.name.removeprefix(prefix).isdecimal()]
+    beside = [path for path in out.parent.iterdir() if path.name.startswith(prefix)]
+    return [path for path in beside if path.name.removeprefix(prefix).isdecimal()]

@@ -202,6 +202,18 @@ def test_other_hidden_folders_are_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == before
 
 
+@pytest.mark.parametrize("existing", [(), ("out",)])
+def test_folders_named_by_a_number_alone_are_nobodys_leftovers(existing: tuple[str, ...], tmp_path: Path) -> None:
+    """Photos of a year beside the results: `2024` once counted as the left-over of process 2024, and was deleted."""
+    for name in ("2024", *existing):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2024" / "thesis.txt").touch()
+    os.utime(tmp_path / "2024", (time.time() - 60, time.time() - 60))
+    with ResultsFolder(tmp_path / "out") as folder:
+        folder.commit()
+    assert names(tmp_path / "2024") == ["thesis.txt"]
+
+
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
