@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
 from fgvc_deploy.errors import BackendError, BundleError
