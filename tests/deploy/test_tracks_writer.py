@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import resource
 import tracemalloc
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from fgvc_deploy.errors import OutputError
 from fgvc_deploy.results import MaskWriter, ResultsFolder, TracksWriter, tracks_writer
 from fgvc_deploy.results.disk import disk_errors
+from full_disk import file_size_limit
 
 
 class Made(NamedTuple):
@@ -117,13 +116,6 @@ def test_memory_does_not_depend_on_the_number_of_frames(tmp_path: Path, monkeypa
     assert peaks[1] < peaks[0] + 2**19
 
 
-@pytest.fixture
-def file_size_limit() -> Iterator[Callable[[int], None]]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def run(folder: ResultsFolder, made: Made) -> None:
     writer = folder.attach(TracksWriter(folder.path, made.queries))
     for row in zip(made.xy, made.visible, made.confidence, strict=True):
@@ -132,22 +124,32 @@ def run(folder: ResultsFolder, made: Made) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 5_000, 45_000])
-def test_full_disk_leaves_nothing(tmp_path: Path, limit: int, file_size_limit: Callable[[int], None]) -> None:
+def test_full_disk_leaves_nothing(tmp_path: Path, limit: int) -> None:
     made = make(100, 32)
-    file_size_limit(limit)
     handles = sum(1 for _ in Path("/proc/self/fd").iterdir())
     words = "cannot be written: the file would be larger"
-    with ResultsFolder(tmp_path / "out") as folder, pytest.raises(OutputError, match=words):
+    with (
+        file_size_limit(limit),
+        ResultsFolder(tmp_path / "out") as folder,
+        pytest.raises(OutputError, match=words),
+    ):
         run(folder, made)
     assert list(tmp_path.iterdir()) == []
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == handles
 
 
-def test_full_disk_while_writing_masks_or_text(tmp_path: Path, file_size_limit: Callable[[int], None]) -> None:
-    file_size_limit(60)
-    with pytest.raises(OutputError, match=r"00000\.png cannot be written"), ResultsFolder(tmp_path / "out") as folder:
+def test_full_disk_while_writing_masks_or_text(tmp_path: Path) -> None:
+    with (
+        file_size_limit(60),
+        pytest.raises(OutputError, match=r"00000\.png cannot be written"),
+        ResultsFolder(tmp_path / "out") as folder,
+    ):
         MaskWriter(folder.path).write(np.zeros((50, 50), np.uint8))
-    with pytest.raises(OutputError, match=r"run\.json cannot be written"), ResultsFolder(tmp_path / "out") as folder:
+    with (
+        file_size_limit(60),
+        pytest.raises(OutputError, match=r"run\.json cannot be written"),
+        ResultsFolder(tmp_path / "out") as folder,
+    ):
         folder.write_text("run.json", "{" + " " * 100 + "}")
     assert list(tmp_path.iterdir()) == []
 

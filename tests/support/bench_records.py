@@ -36,7 +36,7 @@ def record(case: str, seconds: float, **changes: Any) -> Record:
         "group": "g",
         "run": "r1",
         "started": "2026-01-01T00:00:00+00:00",
-        "load_average": 0.1,
+        "other_cores": 0.05,
         "case": case,
         "params": {"subject": "tracker"},
         "facts": {"useful_gflop": 10.0, "encoder": "e", "propagation": "p"},

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fgvc_deploy.errors import InputError, OutputError
 from fgvc_deploy.video import open_source, writer
 from fgvc_deploy.video.writer import CODECS, VideoWriter, available_codecs
+from full_disk import file_size_limit
 
 Frame = NDArray[np.uint8]
 FrameNumber = Callable[[Frame], int]
@@ -25,13 +25,6 @@ def write(path: Path, frames: list[Frame], codec: str = "h264", fps: float = 25.
     with VideoWriter(path, fps, (height, width), codec) as video:
         for frame in frames:
             video.write(frame)
-
-
-@pytest.fixture
-def file_size_limit() -> Iterator[Callable[[int], None]]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_this_build_encodes_every_codec_of_the_table() -> None:
@@ -102,18 +95,16 @@ def test_wrong_frames_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp9", "mpeg4"])
-def test_full_disk_is_noticed_wherever_the_file_ends(
-    tmp_path: Path, codec: str, file_size_limit: Callable[[int], None]
-) -> None:
+def test_full_disk_is_noticed_wherever_the_file_ends(tmp_path: Path, codec: str) -> None:
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(4)]
     write(tmp_path / "a.mp4", frames, codec)
     size = (tmp_path / "a.mp4").stat().st_size
     noticed = 0
     for limit in [*range(0, size, size // 15), size - 20, size - 1]:
-        file_size_limit(limit)
         try:
-            write(tmp_path / "a.mp4", frames, codec)
+            with file_size_limit(limit):
+                write(tmp_path / "a.mp4", frames, codec)
         except OutputError as error:
             noticed += "cannot be written: the file would be larger" in str(error)
         else:
