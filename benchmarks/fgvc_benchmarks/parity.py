@@ -59,9 +59,9 @@ def render(rows: list[Row]) -> str:
         "# Parity with the reference",
         "",
         "How far this project is from the outputs of the official FGVC code, case by case. Written by `make parity`",
-        "from the parity tests; do not edit. The reference's weights are random here (no trained checkpoint is public),",
-        "so this shows equal arithmetic, not tracking quality. A budget is the tolerance the test fails at; its reason",
-        "stands in the test.",
+        "from the parity tests; do not edit. The reference's weights are random here (no trained checkpoint could be",
+        "had), so this shows equal arithmetic, not tracking quality. A budget is the tolerance the test fails at; its",
+        "reason stands in the test.",
         "",
         f"Measured with Python {platform.python_version()}, NumPy {version('numpy')}, torch {version('torch')}, "
         f"ONNX Runtime {version('onnxruntime')} on {platform.machine()}.",
