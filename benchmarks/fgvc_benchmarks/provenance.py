@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -122,11 +121,6 @@ def isa() -> tuple[str, ...]:
         return ()
     words = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
     return tuple(name for name in ISA if name in words)
-
-
-def load_average() -> float:
-    """Processes that wanted a core during the last minute: above the threads in use, the machine was not quiet."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _bench_versions() -> dict[str, str]:

@@ -51,6 +51,7 @@ class Ratio(FrozenModel):
 class Record(FrozenModel):
     """One case.  `run` is common to the cases that were measured interleaved; only those are ever compared.
 
+    `other_cores` were used by other processes meanwhile, None where that is unknown.
     `params` say what was measured, `facts` what was found while doing so (backend, operations, BLAS kernel).
     `reason` says why a case is not `ok`.
     """
@@ -60,7 +61,7 @@ class Record(FrozenModel):
     group: str
     run: str
     started: str
-    load_average: float
+    other_cores: float | None
     case: str
     params: dict[str, JsonValue]
     facts: dict[str, JsonValue] = Field(default_factory=dict)

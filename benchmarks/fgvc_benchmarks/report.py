@@ -166,8 +166,9 @@ def _provenance(records: Sequence[Record]) -> Iterator[str]:
         yield f"- bundle sha256 {c.model.sha256}"
     if c.removed_environment:
         yield f"- taken out of the environment: {', '.join(c.removed_environment)}"
-    loads = [record.load_average for record in records]
-    yield f"- {min(r.started for r in records)}; load average when groups began: {min(loads):.1f} to {max(loads):.1f}"
+    others = [record.other_cores for record in records if record.other_cores is not None]
+    meanwhile = f"; other processes used up to {max(others):.2f} cores meanwhile" if others else ""
+    yield f"- {min(record.started for record in records)}{meanwhile}"
 
 
 def _plot(figure: Figure, folder: Path, name: str) -> list[str]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from fgvc_benchmarks.cases import Case, Comparison, Group
 from fgvc_benchmarks.gemm import worker_environment
-from fgvc_benchmarks.provenance import Configuration, load_average
+from fgvc_benchmarks.provenance import Configuration
+from fgvc_benchmarks.quiet import NOTICEABLE_CORES, watch_bystanders
 from fgvc_benchmarks.records import Measurement, Ratio, Record, Status, append, is_complete, measurement, ratio, read
 from fgvc_benchmarks.timing import Interval, Sample, interleave, ratio_interval
 from fgvc_benchmarks.workers import Unavailable, Worker, WorkerFault
@@ -100,13 +101,20 @@ def run_suite(
         written += records
         for record in records:
             say(line(record))
+        _warn_if_busy(records, say)
     return written
+
+
+def _warn_if_busy(records: Sequence[Record], say: Say) -> None:
+    busy = records[0].other_cores
+    if busy is not None and busy > NOTICEABLE_CORES:
+        say(f"{records[0].group}: other processes used {busy:.2f} cores meanwhile, so these times are too long")
 
 
 def measure_group(group: Group, configuration: Configuration, progress: Callable[[str, int], Any]) -> list[Record]:
     """Check every case of a group, then measure those that passed, interleaved."""
     environment = worker_environment(os.environ, configuration.threads).variables
-    started, load = datetime.now(UTC).isoformat(timespec="seconds"), load_average()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
         runs = [
             Run(case, stack.enter_context(Worker(case.subject, case.params, configuration.threads, environment)))
@@ -117,9 +125,10 @@ def measure_group(group: Group, configuration: Configuration, progress: Callable
             for run in runs:
                 run.prepare()
                 advance()
-            _take_samples([run for run in runs if not run.reason], rounds, advance)
+            with watch_bystanders([run.worker.pid for run in runs if not run.reason]) as others:
+                _take_samples([run for run in runs if not run.reason], rounds, advance)
     common = {"configuration": configuration, "group": group.name, "run": secrets.token_hex(6)}
-    common |= {"started": started, "load_average": round(load, 2)}
+    common |= {"started": started, "other_cores": others.cores}
     return [_record(run, _ratios(group, runs, run), common) for run in runs]
 
 

@@ -51,6 +51,11 @@ class Worker:
         )
         self._hello = {"subject": subject, "params": dict(params), "threads": threads}
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
