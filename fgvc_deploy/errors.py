@@ -24,6 +24,10 @@ class SourceFault(InputError):
         super().__init__(message)
         self.frame_index = frame_index
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are rebuilt from `args`, which lacks the index; multiprocessing hangs on one that cannot be.
+        return type(self), (str(self), self.frame_index), {"partial": self.partial}
+
 
 class BundleError(FgvcError):
     """A bundle is missing, damaged, newer than this version, or not what its manifest says."""
@@ -43,3 +47,11 @@ class ParityError(FgvcError):
 
 class OutputError(FgvcError):
     """Results cannot be written: folder not empty, disk full, no permission."""
+
+
+class Stopped(FgvcError):
+    """A run was stopped by a signal.  What had been done is kept where the text says; `exit_code` is 128 + signal."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
