@@ -62,6 +62,8 @@ def check_frame(frame: NDArray[np.uint8], expected_hw: tuple[int, int] | None) -
         dtype = getattr(frame, "dtype", type(frame).__name__)
         raise InputError(f"a frame must be a uint8 RGB array [H, W, 3], but this one is {dtype} of shape {shape}.")
     hw = (int(frame.shape[0]), int(frame.shape[1]))
+    if 0 in hw:
+        raise InputError(f"a frame must be a uint8 RGB array [H, W, 3], but this one holds no pixels: {frame.shape}.")
     if expected_hw is not None and hw != expected_hw:
         raise InputError(
             f"this frame is {hw[1]}x{hw[0]}, but the first was {expected_hw[1]}x{expected_hw[0]}: "

@@ -12,19 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from fgvc_deploy.bundle import Bundle, open_bundle
 from fgvc_deploy.encoders import select as encoders
+from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine, Size
 from fgvc_deploy.errors import InputError, SourceFault
 from fgvc_deploy.pipeline import OnFrame, PointFrame, mask_frames, point_frames
 from fgvc_deploy.propagation.select import create_propagation, propagation_names
-from fgvc_deploy.queries import check_queries
+from fgvc_deploy.queries import check_in_frame, check_mask_frame, check_queries, check_times
 from fgvc_deploy.settings import Compat, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.point_labels import LabelKind
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.tracks import Tracks
-from fgvc_deploy.video.source import open_source
+from fgvc_deploy.video.source import Source, open_source
 
-Source = str | Path | NDArray[np.uint8]
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "edge_lite0"
 
 
@@ -34,6 +34,7 @@ class Model:
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self._threads = threads
+        self._encoders: dict[str, EncoderBackend] = {}
         self._engines: dict[tuple[str, PropagationSettings], Engine] = {}
 
     def engine(self, backend: str = "auto", propagation: PropagationSettings | None = None) -> Engine:
@@ -53,10 +54,16 @@ class Model:
                 manifest.preprocess,
                 settings,
                 manifest.default_size,
-                encoders.create(self.bundle, encoder, threads=self._threads),
+                self._encoder(encoder),
                 create_propagation(matcher, settings, self._threads),
             )
         return self._engines[key]
+
+    def _encoder(self, name: str) -> EncoderBackend:
+        """Kept apart from the engines: weights and session do not depend on the propagation."""
+        if name not in self._encoders:
+            self._encoders[name] = encoders.create(self.bundle, name, threads=self._threads)
+        return self._encoders[name]
 
     def point_tracker(
         self,
@@ -109,6 +116,8 @@ class Model:
         queries = check_queries(queries_tyx)
         results: list[PointFrame] = []
         with open_source(source) as video:
+            check_in_frame(queries[:, 2:0:-1], video.hw, "queries_tyx")
+            check_times(queries, video.frame_count, "queries_tyx")
             frames = point_frames(video, tracker, queries, bidirectional=bidirectional, on_frame=on_frame)
             try:
                 results.extend(result._replace(frame=_NO_FRAME) for result in frames)
@@ -122,21 +131,28 @@ class Model:
         source: Source,
         first_mask: NDArray[np.uint8],
         *,
+        query_frame: int = 0,
         size: Size = None,
         compat: Compat = "corrected",
         backend: str = "auto",
         propagation: PropagationSettings | None = None,
+        bidirectional: bool = False,
         on_frame: OnFrame | None = None,
     ) -> NDArray[np.uint8]:
-        """Carry the objects of the first frame's mask through a video: uint8 [T, H, W], ids as in `first_mask`.
+        """Carry the objects of one frame's mask through a video: uint8 [T, H, W], ids as in `first_mask`.
 
-        `first_mask` is uint8 [H, W] in source pixels, 0 = background.  Errors as `track`.
+        `first_mask` is uint8 [H, W] in source pixels, 0 = background; it lies on frame `query_frame`.  Frames before
+        that are empty or, with `bidirectional`, tracked backwards.  Errors as `track`.
         """
         tracker = self.mask_tracker(first_mask, size=size, compat=compat, backend=backend, propagation=propagation)
         masks: list[NDArray[np.uint8]] = []
         with open_source(source) as video:
+            check_mask_frame(query_frame, video.frame_count)
+            frames = mask_frames(
+                video, tracker, query_frame=query_frame, bidirectional=bidirectional, on_frame=on_frame
+            )
             try:
-                masks.extend(result.mask for result in mask_frames(video, tracker, on_frame=on_frame))
+                masks.extend(result.mask for result in frames)
             except SourceFault as fault:
                 fault.partial = np.stack(masks) if masks else None
                 raise
@@ -152,20 +168,24 @@ def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Mod
     `threads` bounds every backend, None lets each choose.
     Raises BundleError when it is missing, damaged or newer than this version.
     """
-    return Model(open_bundle(bundle or DEFAULT_BUNDLE), threads=threads)
+    return Model(open_bundle(DEFAULT_BUNDLE if bundle is None else bundle), threads=threads)
 
 
 def split_backend(backend: str) -> tuple[str, str]:
     """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`."""
-    encoder, matcher = "auto", "auto"
-    for name in backend.split("+"):
-        if name in [e.name for e in encoders.ENCODER_BACKENDS]:
-            encoder = name
-        elif name in propagation_names():
-            matcher = name
-        elif name != "auto":
-            known = ", ".join(["auto", *[e.name for e in encoders.ENCODER_BACKENDS], *propagation_names()])
-            raise InputError(f"there is no backend {name!r}; choose from {known}, or join two by '+'.")
+    encoder_names = [entry.name for entry in encoders.ENCODER_BACKENDS]
+    known = ["auto", *encoder_names, *propagation_names()]
+    names = backend.split("+")
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no backend {name!r}; choose from {', '.join(known)}, or join two by '+'.")
+    chosen = (
+        [name for name in names if name in encoder_names],
+        [name for name in names if name in propagation_names()],
+    )
+    if any(len(of_one_kind) > 1 for of_one_kind in chosen):
+        raise InputError(f"backend {backend!r} names two of a kind; join one encoder and one propagation by '+'.")
+    encoder, matcher = (of_one_kind[0] if of_one_kind else "auto" for of_one_kind in chosen)
     return encoder, matcher
 
 

@@ -14,10 +14,7 @@ from fgvc_deploy.settings import Compat
 
 def check_queries(queries_tyx: ArrayLike) -> NDArray[np.float32]:
     """Queries as float32 [N, 3], each (frame, y, x) in source pixels; InputError names the first bad row."""
-    try:
-        queries = np.array(queries_tyx, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"queries_tyx must be numbers in an array [N, 3] of (frame, y, x): {error}.") from error
+    queries = _as_float32(queries_tyx, "queries_tyx must be numbers in an array [N, 3] of (frame, y, x)")
     if queries.ndim != 2 or queries.shape[1] != 3:
         raise InputError(f"queries_tyx must be an array [N, 3] of (frame, y, x), not of shape {queries.shape}.")
     if not len(queries):
@@ -28,6 +25,15 @@ def check_queries(queries_tyx: ArrayLike) -> NDArray[np.float32]:
     return queries
 
 
+def _as_float32(values: ArrayLike, rule: str) -> NDArray[np.float32]:
+    """A copy as float32; what is too large becomes infinite and is refused with the other infinities."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{rule}: {error}.") from error
+
+
 def query_frames(queries_tyx: NDArray[np.float32], compat: Compat) -> NDArray[np.int64]:
     """Frame number each query starts on, int64 [N].
 
@@ -35,7 +41,8 @@ def query_frames(queries_tyx: NDArray[np.float32], compat: Compat) -> NDArray[np
     `compat="reference"` refuses it.
     """
     times = queries_tyx[:, 0].astype(np.float64)
-    frames: NDArray[np.int64] = np.floor(times + 0.5).astype(np.int64)
+    # A time past every possible frame must stay one: casting it would wrap round.
+    frames: NDArray[np.int64] = np.floor(times + 0.5).clip(-(2.0**62), 2.0**62).astype(np.int64)
     if compat == "reference" and (frames != times).any():
         row = int(np.flatnonzero(frames != times)[0])
         raise InputError(f"query {row} starts at t={times[row]:g}: the reference needs whole frame numbers.")
@@ -44,7 +51,7 @@ def query_frames(queries_tyx: NDArray[np.float32], compat: Compat) -> NDArray[np
 
 def check_points(xy: ArrayLike) -> NDArray[np.float32]:
     """Points as float32 [P, 2], each (x, y); InputError names the first that is not a number."""
-    points = np.array(xy, dtype=np.float32)
+    points = _as_float32(xy, "points must be numbers in an array [P, 2] of (x, y)")
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise InputError(
             f"points must be an array [P, 2] of (x, y) with at least one row, not of shape {points.shape}."
@@ -71,6 +78,13 @@ def check_in_frame(xy: NDArray[np.float32], hw: tuple[int, int], name: str = "po
                 f"{name}: point {row} (counted from 0) has {axis} = {values[row]:g}, outside the frame of "
                 f"{hw[1]}x{hw[0]} pixels; {axis} goes from 0 to {side - 1}."
             )
+
+
+def check_mask_frame(query_frame: int, frame_count: int | None) -> None:
+    """Raise InputError when a mask is said to lie on a frame that does not exist; `frame_count` None: unknown."""
+    if query_frame < 0 or (frame_count is not None and query_frame >= frame_count):
+        have = "frames count from 0" if frame_count is None else f"the video has frames 0 to {frame_count - 1}"
+        raise InputError(f"the mask is said to lie on frame {query_frame}; {have}.")
 
 
 def check_times(queries_tyx: NDArray[np.float32], frame_count: int | None, name: str = "queries") -> None:

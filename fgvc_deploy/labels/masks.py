@@ -25,12 +25,16 @@ class MaskLabels(NamedTuple):
     ids: UInt8Array
 
 
-def check_mask(mask: NDArray[Any], frame_hw: tuple[int, int]) -> UInt8Array:
+def check_mask(mask: NDArray[Any], frame_hw: tuple[int, int] | None = None) -> UInt8Array:
     """A first mask as uint8 [H, W] of object ids, 0 = background; any bool or integer array with ids 0..255 will do.
 
-    Raises InputError when it has another size than the frame, another kind of content, no object, or more than 255.
+    Returns a copy.  Without `frame_hw` the size is not checked.  Raises InputError when it has another size than the
+    frame, another kind of content, no object, or more than 255.
     """
-    if mask.ndim != 2 or mask.shape != tuple(frame_hw):
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2:
+        what = f"an array of shape {mask.shape}" if isinstance(mask, np.ndarray) else f"a {type(mask).__name__}"
+        raise InputError(f"the mask is {what}: give an array [H, W] of object ids.")
+    if frame_hw is not None and mask.shape != tuple(frame_hw):
         shape = "x".join(map(str, mask.shape))
         raise InputError(
             f"the mask is {shape} but the frames are {frame_hw[0]}x{frame_hw[1]}: give one of that size."

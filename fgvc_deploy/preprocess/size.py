@@ -39,21 +39,27 @@ def parse_size(size: str | tuple[int, int] | SizeSpec | None, default: SizeSpec 
         return default
     if isinstance(size, SizeSpec):
         return size
-    spec = _parse_text(size) if isinstance(size, str) else _fixed(*size)
+    spec = _parse_text(size) if isinstance(size, str) else _parse_pair(size)
     if spec.kind != "native" and min(spec.height, spec.width) < MIN_SIDE:
         raise InputError(f"size {size!r} is too small: every side must be at least {MIN_SIDE} pixels.")
     return spec
 
 
-def _fixed(height: int, width: int) -> SizeSpec:
-    return SizeSpec("fixed", int(height), int(width))
+def _parse_pair(size: Any) -> SizeSpec:
+    try:
+        height, width = size
+        return SizeSpec("fixed", int(height), int(width))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"size {size!r} is not understood: give (height, width), or a text such as 'short:256'."
+        ) from None
 
 
 def _parse_text(text: str) -> SizeSpec:
     if text == "native":
         return SizeSpec("native")
     if found := re.fullmatch(r"(\d{1,5})x(\d{1,5})", text):
-        return _fixed(int(found[1]), int(found[2]))
+        return SizeSpec("fixed", int(found[1]), int(found[2]))
     if found := re.fullmatch(r"short:(\d{1,5})", text):
         return SizeSpec("short", int(found[1]), int(found[1]))
     raise InputError(f"size {text!r} is not understood: write HEIGHTxWIDTH (480x854), short:N (short:256) or native.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fgvc_deploy.choices import check_choice
 from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.labels.masks import MaskLabels, check_mask, mask_labels
 from fgvc_deploy.propagation.base import FeatureMap
@@ -24,14 +25,15 @@ class MaskTracker:
 
     `first_mask` is uint8 [H, W] object ids in source pixels, 0 = background; it belongs to the first frame stepped.
     Background is a class like the others (goldens item 28).  Raises InputError for an empty mask, one with more than
-    255 objects or, on the first step, one of another size than the frame.
+    255 objects, an unknown `compat` or, on the first step, a mask of another size than the frame.
     """
 
     def __init__(self, engine: Engine, first_mask: Mask, *, size: Size = None, compat: Compat = "corrected") -> None:
+        check_choice("compat", compat, Compat)
         self.compat: Compat = compat
         self.timer = StageTimer()
         self._engine = engine
-        self._first_mask = check_mask(first_mask, first_mask.shape[:2])
+        self._first_mask = check_mask(first_mask)
         self._size = size
         # Without an active set: the background has mass everywhere.
         self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
@@ -50,8 +52,10 @@ class MaskTracker:
         return self._propagator.frame_index
 
     def renewed(self) -> MaskTracker:
-        """A new tracker with the same mask and settings."""
-        return MaskTracker(self._engine, self._first_mask, size=self._size, compat=self.compat)
+        """A new tracker with the same mask and settings, whose time counts towards this one's `timer`."""
+        tracker = MaskTracker(self._engine, self._first_mask, size=self._size, compat=self.compat)
+        tracker.timer = self.timer
+        return tracker
 
     def step(self, frame: NDArray[np.uint8]) -> Mask:
         """Take the next uint8 RGB frame [H, W, 3]; returns object ids uint8 [H, W].

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fgvc_deploy.choices import check_choice
 from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
@@ -24,6 +25,7 @@ from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_quer
 from fgvc_deploy.trackers.propagator import Propagator
 
 Float32Array = NDArray[np.float32]
+QueryPlace = Literal["next", "last"]
 
 
 class PointStep(NamedTuple):
@@ -39,7 +41,7 @@ class PointStep(NamedTuple):
     confidence: Float32Array
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _PointGroup:
     labels: LabelGroup
     ids: NDArray[np.int64]
@@ -56,12 +58,14 @@ class PointTracker:
     predicts no visibility (goldens item 18).
 
     `kind="keypoint"` draws the labels of a pose sequence (JHMDB, BADJA): Gaussians of `keypoint_sigma`, resampled
-    bilinearly (goldens item 31).
+    bilinearly (goldens item 31).  Raises InputError for an unknown `kind` or `compat`.
     """
 
     def __init__(
         self, engine: Engine, *, size: Size = None, compat: Compat = "corrected", kind: LabelKind = "point"
     ) -> None:
+        check_choice("compat", compat, Compat)
+        check_choice("kind", kind, LabelKind)
         self.compat: Compat = compat
         self.timer = StageTimer()
         self._engine = engine
@@ -80,8 +84,10 @@ class PointTracker:
         self._map: PixelMap | None = None
 
     def renewed(self) -> PointTracker:
-        """A new tracker with the same settings and no points."""
-        return PointTracker(self._engine, size=self._size, compat=self.compat, kind=self._kind)
+        """A new tracker with the same settings and no points, whose time counts towards this one's `timer`."""
+        tracker = PointTracker(self._engine, size=self._size, compat=self.compat, kind=self._kind)
+        tracker.timer = self.timer
+        return tracker
 
     @property
     def network_hw(self) -> tuple[int, int]:
@@ -99,14 +105,15 @@ class PointTracker:
         waiting = [ids for ids, _ in self._pending]
         return np.sort(np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups), *waiting]))
 
-    def add_points(self, xy: ArrayLike, *, frame: Literal["next", "last"] = "next") -> NDArray[np.int64]:
+    def add_points(self, xy: ArrayLike, *, frame: QueryPlace = "next") -> NDArray[np.int64]:
         """Add query points [P, 2] (x, y) in source pixels; returns their ids, int64 [P].
 
         With `frame="next"` they lie on the frame given to the coming `step`, with "last" on the newest frame.
         Raises InputError for points that are not finite or outside the frame, and for "last" before any frame.
         """
+        check_choice("frame", frame, QueryPlace)
         points = check_points(xy)
-        if frame == "last" and self._map is None:
+        if frame == "last" and self.frame_index < 0:
             raise InputError("there is no last frame yet: add the points before the first step, or step first.")
         if self._map is not None:
             check_in_frame(points, self._map.source_hw)
@@ -154,11 +161,13 @@ class PointTracker:
             self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self.compat)
 
     def _check_pending(self, hw: tuple[int, int]) -> None:
-        """Refused points are forgotten, so that the tracker can go on without them."""
-        waiting, self._pending = self._pending, []
-        for _, points in waiting:
-            check_in_frame(points, hw)
-        self._pending = waiting
+        """Points refused, and those added with them, are forgotten, so that the tracker can go on without them."""
+        for index, (_, points) in enumerate(self._pending):
+            try:
+                check_in_frame(points, hw)
+            except InputError:
+                del self._pending[index]
+                raise
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
@@ -171,9 +180,10 @@ class PointTracker:
         with self.timer.stage("readout"):
             for group in self._groups:
                 self._read(group)
-        pending, self._pending = self._pending, []
-        for ids, points in pending:
-            self._start(ids, points)
+        if self._pending:
+            pending, self._pending = self._pending, []
+            # One group, however many calls added them: every group costs a merge of its own on every frame.
+            self._start(np.concatenate([ids for ids, _ in pending]), np.concatenate([xy for _, xy in pending]))
         return self._collect()
 
     def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:

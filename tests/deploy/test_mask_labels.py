@@ -26,7 +26,7 @@ def _with_ids(*ids: int, dtype: Any = np.uint8) -> NDArray[Any]:
     ("mask", "sentence"),
     [
         (np.ones((40, 51), np.uint8), "the mask is 40x51 but the frames are 40x50"),
-        (np.ones((40, 50, 3), np.uint8), "the mask is 40x50x3 but"),
+        (np.ones((40, 50, 3), np.uint8), r"the mask is an array of shape \(40, 50, 3\): give"),
         (np.ones(HW, np.float32), "the mask holds float32 values"),
         (np.zeros(HW, np.uint8), "the mask is empty: mark at least one object"),
         (np.zeros(HW, bool), "the mask is empty"),

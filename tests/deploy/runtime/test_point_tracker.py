@@ -224,6 +224,40 @@ def test_bad_points_are_named(quick_engine: EngineFactory, moving_clip: Clip) ->
         tracker.step(moving_clip[0, :, :79])
 
 
+def test_no_frame_has_been_seen_before_the_first_step_ends(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    tracker = PointTracker(quick_engine())
+    tracker.open(moving_clip[0])
+    with pytest.raises(InputError, match="no last frame"):
+        tracker.add_points([[30, 20]], frame="last")
+    with pytest.raises(InputError, match="holds no pixels"):
+        PointTracker(quick_engine()).step(moving_clip[0, :0])
+
+
+def test_points_added_one_by_one_cost_what_they_cost_together(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    one, all_ = PointTracker(quick_engine()), PointTracker(quick_engine())
+    for xy in ([30, 20], [22, 33], [41, 40]):
+        one.add_points([xy])
+    all_.add_points([[30, 20], [22, 33], [41, 40]])
+    for frame in moving_clip[:3]:
+        np.testing.assert_array_equal(one.step(frame).xy, all_.step(frame).xy)
+    assert len(one._propagator.groups) == 1
+
+
+def test_both_directions_count_in_the_timer(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    tracker = PointTracker(quick_engine())
+    list(point_frames(moving_clip, tracker, QUERIES_TYX, bidirectional=True))
+    assert tracker.timer.summary()["encode"].count == 2 * len(moving_clip)
+
+
+def test_a_bad_waiting_point_takes_only_its_own_batch_along(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    tracker = PointTracker(quick_engine())
+    tracker.add_points([[30, 20]])
+    tracker.add_points([[22, 33], [300, 20]])
+    with pytest.raises(InputError, match=r"point 1 .*outside"):
+        tracker.step(moving_clip[0])
+    assert tracker.step(moving_clip[0]).ids.tolist() == [0]
+
+
 def test_a_bad_waiting_point_does_not_stop_the_tracker(quick_engine: EngineFactory, moving_clip: Clip) -> None:
     tracker = PointTracker(quick_engine())
     tracker.add_points([[300, 20]])
