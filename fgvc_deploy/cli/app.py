@@ -1,6 +1,7 @@
 """`fgvc-deploy`: the verbs, and how errors become exit codes.
 
-Exit codes: 0 done; 2 wrong usage or bad input, in one sentence; 130 stopped with Ctrl-C; 1 an unexpected error.
+Exit codes: 0 done; 2 wrong usage or bad input, in one sentence; 1 an unexpected error; 128 + number stopped by a
+signal (130 Ctrl-C, 143 SIGTERM), as shells count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import typer
 
 from fgvc_deploy.cli import doctor, export, run
 from fgvc_deploy.cli.bench import bench
-from fgvc_deploy.errors import FgvcError
+from fgvc_deploy.errors import FgvcError, Stopped
+
+_CTRL_C = 130
 
 app = typer.Typer(
     name="fgvc-deploy",
@@ -51,7 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except FgvcError as error:
         print(f"fgvc-deploy: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("fgvc-deploy: stopped.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(error.exit_code if isinstance(error, Stopped) else 2)
+    except SystemExit as stop:
+        # What Typer makes of a KeyboardInterrupt; it says nothing.
+        if stop.code == _CTRL_C:
+            print("fgvc-deploy: stopped; nothing is kept.", file=sys.stderr)
+        raise

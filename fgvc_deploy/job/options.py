@@ -44,9 +44,17 @@ class Job:
         """What is tracked.  Raises InputError unless exactly one option names it."""
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            what = " and ".join(f"--{kind}" for kind in given) or "nothing"
-            raise InputError(f"give exactly one of --points, --grid, --mask and --keypoints; {what} was given.")
+            what = " and ".join(f"--{kind}" for kind in given) + " were" if given else "nothing was"
+            raise InputError(f"give exactly one of --points, --grid, --mask and --keypoints; {what} given.")
         return given[0]
+
+    def check(self) -> None:
+        """Raise InputError for options that contradict each other: none is dropped in silence."""
+        kind = self.kind
+        if self.query_frame and kind not in ("grid", "mask"):
+            raise InputError(f"--query-frame is for --grid and --mask; the file of --{kind} names frames itself.")
+        if self.query_order and kind != "points":
+            raise InputError(f"--query-order is for --points with a .npy file; drop it when --{kind} is given.")
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,7 @@
 """Run a job: read the source, step the tracker, write results that are complete or absent.
 
-A video that breaks and a run that is stopped with Ctrl-C keep every finished frame; any other error leaves nothing.
+A video that breaks and a run that is stopped (Ctrl-C, SIGTERM, SIGHUP) keep every finished frame; any other error
+leaves nothing.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from fgvc_deploy.console import Reporter
-from fgvc_deploy.errors import SourceFault
-from fgvc_deploy.job.interrupts import Interrupts
+from fgvc_deploy.errors import SourceFault, Stopped
+from fgvc_deploy.job.interrupts import Interruption, Interrupts
 from fgvc_deploy.job.options import Job
 from fgvc_deploy.job.tasks import Task, mask_task, point_task
 from fgvc_deploy.model import Model, load
@@ -19,34 +20,42 @@ from fgvc_deploy.video.source import open_source
 from fgvc_deploy.video.writer import VideoWriter
 
 DEFAULT_FPS = 25.0
+_STOPPING = "Stopping; the frames done so far are being saved.  Once more to give them up."
 
 
 def run_job(job: Job, reporter: Reporter) -> None:
     """Do the job and report.
 
-    Raises the errors of `fgvc_deploy.errors`; after a SourceFault or KeyboardInterrupt the results of the frames
-    before it have been committed, unless there was no such frame.
+    Raises the errors of `fgvc_deploy.errors`; after a SourceFault or Stopped the results of the frames before it have
+    been committed, unless there was no such frame.
     """
     meter = UsageMeter()
-    kind = job.kind
+    job.check()
     model = load(job.model, threads=job.threads)
     with (
         ResultsFolder(job.folder, overwrite=job.overwrite, keep=job.inputs()) as folder,
         open_source(job.source) as video,
-        Interrupts() as interrupts,
+        Interrupts(lambda: reporter.say(_STOPPING)) as interrupts,
     ):
-        make = mask_task if kind == "mask" else point_task
+        make = mask_task if job.kind == "mask" else point_task
         task = make(job, model, video, folder)
         count, stopped = _drive(job, task, video, folder, reporter, interrupts)
-        if isinstance(stopped, BaseException) and count == 0:
-            raise stopped
+        if stopped and count == 0:
+            raise _as_error(stopped, "no frame was finished, so nothing is kept")
         report = _report(job, model, task, video, count, stopped, meter)
         folder.write_text("run.json", report.to_json())
         out = folder.commit()
     reporter.say(_summary(report, str(out)))
     reporter.result({"out": str(out), "frames": count, **task.counts(), "report": report.model_dump(mode="json")})
     if stopped:
-        raise stopped
+        raise _as_error(stopped, f"{_frames(count)} done, kept in {out}")
+
+
+def _as_error(stopped: SourceFault | Interruption, kept: str) -> SourceFault | Stopped:
+    """What the caller gets to see: a fault explains itself."""
+    if isinstance(stopped, SourceFault):
+        return stopped
+    return Stopped(f"{stopped}: {kept}.", 128 + stopped.number)
 
 
 def _drive(
@@ -56,13 +65,18 @@ def _drive(
     folder: ResultsFolder,
     reporter: Reporter,
     interrupts: Interrupts,
-) -> tuple[int, SourceFault | KeyboardInterrupt | None]:
+) -> tuple[int, SourceFault | Interruption | None]:
     """Step through the video, writing every frame; returns the number of frames and what ended them early."""
     overlay = _overlay_writer(job, video, folder)
     count = 0
     total = video.frame_count or video.frame_estimate
     with reporter.progress(f"{job.kind} through {video.name}", task.steps(total)) as tick:
-        results = task.results(video, tick)
+
+        def on_frame() -> None:
+            tick()
+            interrupts.check()
+
+        results = task.results(video, on_frame)
         try:
             for result in results:
                 with task.timer.stage("write"):
@@ -71,7 +85,7 @@ def _drive(
                         overlay.write(task.draw(result))
                 count += 1
                 interrupts.check()
-        except (SourceFault, KeyboardInterrupt) as stopped:
+        except (SourceFault, Interruption) as stopped:
             return count, stopped
     return count, None
 
@@ -89,11 +103,10 @@ def _report(
     task: Task[Any],
     video: FrameSource,
     count: int,
-    stopped: BaseException | None,
+    stopped: SourceFault | Interruption | None,
     meter: UsageMeter,
 ) -> RunReport:
-    fault = SourceFault("stopped with Ctrl-C", count) if isinstance(stopped, KeyboardInterrupt) else stopped
-    assert fault is None or isinstance(fault, SourceFault)
+    fault = SourceFault(str(stopped), count) if isinstance(stopped, Interruption) else stopped
     return run_report(
         source=video,
         frames_read=count,
@@ -126,7 +139,11 @@ def _settings(job: Job, model: Model, task: Task[Any]) -> dict[str, Any]:
 def _summary(report: RunReport, out: str) -> str:
     memory = report.usage.peak_memory_bytes / 2**20
     return (
-        f"{report.source.frames_read} frames, {report.frames_per_second:.2f} frames a second, "
+        f"{_frames(report.source.frames_read)}, {report.frames_per_second:.2f} frames a second, "
         f"{report.usage.cpu_seconds / max(1, report.source.frames_read):.2f} CPU-seconds a frame, "
         f"{memory:.0f} MB at the peak: {out}"
     )
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"

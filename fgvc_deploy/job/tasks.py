@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
+from fgvc_deploy.errors import InputError
 from fgvc_deploy.job.options import Job
 from fgvc_deploy.model import Model
 from fgvc_deploy.overlay import MaskOverlay, PointOverlay
@@ -41,9 +42,9 @@ class Task(ABC, Generic[Result]):
         """Height and width the encoder sees."""
         return self._tracker.network_hw
 
+    @abstractmethod
     def steps(self, frames: int | None) -> int | None:
-        """How many times `on_frame` will be called for a source of `frames` frames."""
-        return frames * 2 if frames and self._job.bidirectional else frames
+        """How many times `on_frame` will be called for a source of `frames` frames; None when that is not known."""
 
     @abstractmethod
     def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[Result]:
@@ -80,6 +81,10 @@ class PointTask(Task[PointFrame]):
         self._writer = folder.attach(TracksWriter(folder.path, queries_tyx, names=names))
         self._overlay = PointOverlay(queries_tyx[:, 2:0:-1])
 
+    def steps(self, frames: int | None) -> int | None:
+        """See `Task.steps`."""
+        return frames * 2 if frames and self._job.bidirectional else frames
+
     def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[PointFrame]:
         """See `Task.results`."""
         return point_frames(
@@ -110,6 +115,12 @@ class MaskTask(Task[MaskFrame]):
         self._objects = int(np.count_nonzero(np.unique(mask)))
         self._writer = folder.attach(MaskWriter(folder.path))
         self._overlay = MaskOverlay()
+
+    def steps(self, frames: int | None) -> int | None:
+        """See `Task.steps`: a pass begins on the query frame; backwards and forwards share it."""
+        if frames is None:
+            return None
+        return frames + 1 if self._job.bidirectional else max(1, frames - self._job.query_frame)
 
     def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[MaskFrame]:
         """See `Task.results`."""
@@ -151,6 +162,10 @@ def mask_task(job: Job, model: Model, video: FrameSource, folder: ResultsFolder)
     """The task of --mask."""
     assert job.mask is not None
     mask = read_mask(job.mask, video.hw)
+    if video.frame_count is not None and job.query_frame >= video.frame_count:
+        raise InputError(
+            f"--query-frame {job.query_frame} does not exist: the video has frames 0 to {video.frame_count - 1}."
+        )
     engine = model.engine(job.backend, job.propagation(model.bundle.manifest.propagation))
     tracker = MaskTracker(engine, mask, size=job.size, compat=job.compat)
     return MaskTask(job, engine, tracker, mask, folder)

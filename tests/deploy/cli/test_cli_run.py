@@ -52,7 +52,8 @@ def test_a_grid_gives_tracks_table_overlay_and_report(fgvc: Fgvc, video: Path, t
     report = json.loads((out / "run.json").read_text())
     assert report["source"]["frames_read"] == 8
     assert report["faults"] == []
-    assert set(report["stages"]) == {"preprocess", "encode", "prepare", "propagate", "readout", "write"}
+    assert set(report["stages"]) == {"preprocess", "encode", "prepare", "propagate", "readout", "frame", "write"}
+    assert report["stages"]["frame"]["count"] == 8
     assert report["usage"]["peak_memory_bytes"] > 0
 
 
@@ -132,7 +133,9 @@ BAD: dict[str, tuple[list[object], str]] = {
     "points on no frame": (["VIDEO", "--points", "late.csv"], "late.csv"),
     "no points": (["VIDEO", "--points", "none.csv"], "none.csv"),
     "a grid on no frame": (["VIDEO", "--grid", 2, "--query-frame", 99], "99"),
-    "a mask on no frame": (["VIDEO", "--mask", "mask.png", "--query-frame", 99], "99"),
+    "a mask on no frame": (["VIDEO", "--mask", "mask.png", "--query-frame", 99], "0 to 7"),
+    "a frame for points that name theirs": (["VIDEO", "--points", "one.csv", "--query-frame", 2], "--query-frame"),
+    "an order for a grid": (["VIDEO", "--grid", 2, "--query-order", "xyt"], "--query-order"),
     "mask of another size": (["VIDEO", "--mask", "small.png"], "small.png"),
     "empty mask": (["VIDEO", "--mask", "black.png"], "black.png"),
     "no such bundle": (["VIDEO", "--grid", 2, "--model", "nobundle"], "nobundle"),
@@ -153,6 +156,7 @@ def bad_files(tmp_path: Path) -> None:
         "outside.csv": "t,x,y\n0,96,3\n",
         "late.csv": "t,x,y\n8,3,3\n",
         "none.csv": "t,x,y\n",
+        "one.csv": "t,x,y\n0,3,3\n",
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -253,6 +257,7 @@ def test_ctrl_c_keeps_finished_frames(
     monkeypatch.setattr(PointTask, "write", interrupted_write)
     done = fgvc("run", video, "--grid", 2, "--out", "out", *FAST)
     assert done.code == 130
+    assert done.err == f"fgvc-deploy: stopped with Ctrl-C: 4 frames done, kept in {tmp_path / 'out'}.\n"
     assert calls == [0, 1, 2, 3]
     with np.load(tmp_path / "out" / "tracks.npz") as saved:
         assert saved["tracks"].shape == (4, 4, 2)
