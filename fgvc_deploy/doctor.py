@@ -5,7 +5,6 @@ This module gathers; `cli/doctor.py` prints.
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -82,20 +81,13 @@ def _version(package: str) -> str | None:
 
 
 def _machine() -> dict[str, str]:
+    # The package brings libav along, which `--help` must not wait for.
+    from fgvc_deploy.results.run_json import machine
+
+    here = machine()
     return {
         "python": platform.python_version(),
-        "system": platform.platform(),
-        "processor": cpu_name(),
-        "threads": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "system": here.system,
+        "processor": here.cpu,
+        "threads": str(here.cores),
     }
-
-
-def cpu_name() -> str:
-    """The processor's own name where Linux tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )

@@ -17,8 +17,17 @@ from typing import IO, Protocol
 from fgvc_deploy.bundle.manifest import MANIFEST_NAME, MAX_ARTEFACTS, path_fault
 from fgvc_deploy.errors import BundleError
 
-# What zipfile and zlib raise on damaged, encrypted or exotic archives.
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError)
+# What zipfile and zlib raise on damaged, encrypted or exotic archives, and on one replaced since it was listed.
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+    KeyError,
+)
 # Ours have two levels; the limit keeps a hostile tree from exhausting the stack.
 _MAX_DEPTH = 16
 _MEND = "copy or export it again"

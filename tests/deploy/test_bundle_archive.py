@@ -122,3 +122,11 @@ def _contents_if_accepted(path: Path) -> list[bytes] | None:
 
 def _contents(bundle: Bundle) -> list[bytes]:
     return [bundle.read(artefact) for artefact in bundle.manifest.artefacts]
+
+
+def test_an_archive_replaced_since_it_was_opened(bundle_archive: Path) -> None:
+    bundle = open_bundle(bundle_archive)
+    with zipfile.ZipFile(bundle_archive, "w") as target:
+        target.writestr("another", b"x")
+    with pytest.raises(BundleError, match=r"no item named 'encoder\.onnx'"):
+        bundle.read(bundle.find(kind="encoder"))
