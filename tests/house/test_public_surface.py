@@ -37,6 +37,10 @@ OPTIONS = {
     "--out --overlay --overwrite --points --query-frame --query-order --quiet --size --threads -q source",
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
     "doctor": "--json bundle",
+    "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
+    "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --threads -q",
+    "bench compare": "--json --model --no-steps --quiet --rounds --steps --threads -q base",
+    "bench report": "--quiet -q folder",
 }
 
 METHODS = {
@@ -72,8 +76,13 @@ def test_public_methods() -> None:
 
 # Typer carries its own copy of click, so its classes cannot be named here.
 def _commands() -> dict[str, Any]:
+    """Every command by its words: `run`, `bench latency`."""
+    found: dict[str, Any] = {}
     root: Any = typer.main.get_command(app)
-    return {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
+    for name, command in root.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {verb}": inner[verb] for verb in inner}
+    return found
 
 
 def _options(command: Any) -> str:
