@@ -23,7 +23,10 @@ Size = str | tuple[int, int] | None
 
 @dataclass(slots=True)
 class Engine:
-    """The parts of a loaded model that every tracker shares; safe to share between trackers of one thread."""
+    """The parts of a loaded model that every tracker shares; safe to share between trackers of one thread.
+
+    With `overlap` whole videos are read with the next frame encoded in a thread of its own (`overlap.py`).
+    """
 
     encoder_settings: EncoderSettings
     preprocess_settings: PreprocessSettings
@@ -31,6 +34,7 @@ class Engine:
     default_size: str
     encoder: EncoderBackend
     matcher: PropagationBackend
+    overlap: bool = False
     _preprocessor: Preprocessor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

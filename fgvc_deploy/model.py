@@ -17,6 +17,7 @@ from fgvc_deploy.engine import Engine, Size
 from fgvc_deploy.errors import InputError, SourceFault
 from fgvc_deploy.pipeline import OnFrame, PointFrame, mask_frames, point_frames
 from fgvc_deploy.propagation.select import create_propagation, propagation_names
+from fgvc_deploy.propagation.threads import worker_count
 from fgvc_deploy.queries import check_in_frame, check_mask_frame, check_queries, check_times
 from fgvc_deploy.settings import Compat, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker
@@ -56,6 +57,7 @@ class Model:
                 manifest.default_size,
                 self._encoder(encoder),
                 create_propagation(matcher, settings, self._threads),
+                overlap=worker_count(self._threads) > 1,
             )
         return self._engines[key]
 

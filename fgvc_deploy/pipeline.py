@@ -1,18 +1,21 @@
 """Offline runs: read a source from start to end and drive a streaming tracker over it.
 
-The offline call is a loop over `step`, so both give the same numbers.  Writing results lives in `results`.
+The offline call is a loop over a tracker's steps, so both give the same numbers; where there are threads for it, the
+next frame is encoded meanwhile (`overlap.py`).  Writing results lives in `results`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError, SourceFault
+from fgvc_deploy.overlap import encoded, finish
 from fgvc_deploy.queries import check_times, query_frames
 from fgvc_deploy.spool import FrameSpool
 from fgvc_deploy.trackers.masks import MaskTracker
@@ -65,14 +68,15 @@ def _forward(
     on_frame: OnFrame | None,
 ) -> Iterator[PointFrame]:
     query_of_id = np.zeros(0, np.int64)
-    for count, frame in enumerate(frames):
-        due = np.flatnonzero(starts == count)
-        if len(due):
-            tracker.add_points(xy[due])
-            query_of_id = np.concatenate([query_of_id, due])
-        yield _spread(tracker.step(frame), frame, query_of_id, len(xy))
-        if on_frame:
-            on_frame()
+    with closing(encoded(frames, tracker)) as items:
+        for count, item in enumerate(items):
+            due = np.flatnonzero(starts == count)
+            if len(due):
+                tracker.add_points(xy[due])
+                query_of_id = np.concatenate([query_of_id, due])
+            yield _spread(finish(item, tracker), item.frame, query_of_id, len(xy))
+            if on_frame:
+                on_frame()
 
 
 def _both_ways(
@@ -160,16 +164,17 @@ def mask_frames(
             raise InputError(f"the mask lies on frame {query_frame}, but the source ends before it.")
         if bidirectional:
             yield from _masks_before(spool, tracker.renewed(), on_frame)
-    for index, following in enumerate(itertools.chain([frame], source), query_frame):
-        yield MaskFrame(index, following, tracker.step(following))
-        if on_frame:
-            on_frame()
+    with closing(encoded(itertools.chain([frame], source), tracker)) as items:
+        for index, item in enumerate(items, query_frame):
+            yield MaskFrame(index, item.frame, finish(item, tracker))
+            if on_frame:
+                on_frame()
 
 
 def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | None) -> Iterator[MaskFrame]:
     """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time."""
-    with FrameSpool() as masks:
-        for _ in masks.record(tracker.step(frame) for frame in spool.backward()):
+    with FrameSpool() as masks, closing(encoded(spool.backward(), tracker)) as items:
+        for _ in masks.record(finish(item, tracker) for item in items):
             if on_frame:
                 on_frame()
         pairs = zip(spool.forward(), masks.backward(), strict=True)

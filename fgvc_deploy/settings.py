@@ -55,7 +55,7 @@ class PropagationSettings(FrozenModel):
     label_sigma: PositiveFloat = 6.0
     keypoint_sigma: PositiveFloat = 4.0
     visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    active_tau: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    active_tau: Annotated[float, Field(ge=0, lt=1)] = 1e-5
     mode: Literal["local", "coarse_to_fine"] = "local"
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4
     coarse_radius: PositiveFloat = 8.0

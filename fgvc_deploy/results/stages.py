@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,11 +75,12 @@ class Histogram:
 class StageTimer:
     """Wall-clock time by stage: `with timer.stage("encode"): ...`.  Memory: 11 kB a stage, however long the run.
 
-    Stages are listed in the order they first occur.  Not for use from several threads at once.
+    Stages are listed in the order they first occur; those of two threads may overlap in time.
     """
 
     def __init__(self) -> None:
         self._stages: dict[str, Histogram] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -89,8 +91,10 @@ class StageTimer:
 
     def add(self, name: str, milliseconds: float) -> None:
         """Count a duration that was measured elsewhere."""
-        self._stages.setdefault(name, Histogram()).add(milliseconds)
+        with self._lock:
+            self._stages.setdefault(name, Histogram()).add(milliseconds)
 
     def summary(self) -> dict[str, StageSummary]:
         """Figures by stage."""
-        return {name: histogram.summary() for name, histogram in self._stages.items()}
+        with self._lock:
+            return {name: histogram.summary() for name, histogram in self._stages.items()}

@@ -32,6 +32,7 @@ class MaskTracker:
         check_choice("compat", compat, Compat)
         self.compat: Compat = compat
         self.timer = StageTimer()
+        self.overlap = engine.overlap
         self._engine = engine
         self._first_mask = check_mask(first_mask)
         self._size = size
@@ -62,8 +63,9 @@ class MaskTracker:
 
         For the first frame that is the mask given.
         """
-        self.open(frame)
-        return self.step_features(self.encode(frame))
+        with self.timer.stage("frame"):
+            self.open(frame)
+            return self.step_features(self.encode(frame))
 
     def open(self, frame: NDArray[np.uint8]) -> None:
         """Check a frame, and fix the frame size on the first one."""

@@ -68,6 +68,7 @@ class PointTracker:
         check_choice("kind", kind, LabelKind)
         self.compat: Compat = compat
         self.timer = StageTimer()
+        self.overlap = engine.overlap
         self._engine = engine
         self._size = size
         self._kind: LabelKind = kind
@@ -150,8 +151,9 @@ class PointTracker:
 
     def step(self, frame: NDArray[np.uint8]) -> PointStep:
         """Take the next uint8 RGB frame [H, W, 3]; returns every point on it."""
-        self.open(frame)
-        return self.step_features(self.encode(frame))
+        with self.timer.stage("frame"):
+            self.open(frame)
+            return self.step_features(self.encode(frame))
 
     def open(self, frame: NDArray[np.uint8]) -> None:
         """Check a frame, and fix the frame size on the first one; waiting points are checked against it."""
