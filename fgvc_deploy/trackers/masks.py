@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.choices import check_choice
 from fgvc_deploy.engine import Engine, Size, check_frame
+from fgvc_deploy.errors import InputError
 from fgvc_deploy.labels.masks import MaskLabels, check_mask, mask_labels
 from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.readout.masks import read_masks
@@ -25,7 +26,8 @@ class MaskTracker:
 
     `first_mask` is uint8 [H, W] object ids in source pixels, 0 = background; it belongs to the first frame stepped.
     Background is a class like the others (goldens item 28).  Raises InputError for an empty mask, one with more than
-    255 objects, an unknown `compat` or, on the first step, a mask of another size than the frame.
+    255 objects, an unknown `compat` or, on the first step, a mask of another size than the frame or with more objects
+    than there are features.  A frame that was refused does not count.
     """
 
     def __init__(self, engine: Engine, first_mask: Mask, *, size: Size = None, compat: Compat = "corrected") -> None:
@@ -72,7 +74,9 @@ class MaskTracker:
         hw = check_frame(frame, self._source_hw)
         if self._source_hw is None:
             check_mask(self._first_mask, hw)
-            self._source_hw, self._network_hw = hw, self._engine.network_size(self._size, hw)
+            network_hw, stride = self._engine.network_size(self._size, hw), self._engine.encoder_settings.stride
+            self._labels = mask_labels(self._first_mask, network_hw, stride, self.compat)
+            self._source_hw, self._network_hw = hw, network_hw
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
@@ -80,11 +84,11 @@ class MaskTracker:
 
     def step_features(self, features: FeatureMap) -> Mask:
         """The part of a step that follows the encoder."""
-        stride = self._engine.encoder_settings.stride
+        if self._labels is None:
+            raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
         with self.timer.stage("propagate"):
             carried = self._propagator.advance(features)
-        if self._labels is None:
-            self._labels = mask_labels(self._first_mask, self._network_hw, stride, self.compat)
+        if not self._propagator.groups:
             self._propagator.start_group(self._labels.labels)
             return self._first_mask.copy()
         with self.timer.stage("readout"):
@@ -93,7 +97,7 @@ class MaskTracker:
                 self._labels.ids,
                 features.hw,
                 self._first_mask.shape,
-                stride,
+                self._engine.encoder_settings.stride,
                 self._network_hw,
                 self.compat,
             )

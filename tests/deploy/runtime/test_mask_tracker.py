@@ -88,6 +88,15 @@ def test_a_mask_of_another_size(quick_engine: EngineFactory, moving_clip: Clip) 
         tracker.step(moving_clip[0])
 
 
+def test_a_frame_that_was_refused_does_not_count(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    ids = (np.arange(64 * 80) % 255 + 1).astype(np.uint8).reshape(64, 80)
+    tracker = MaskTracker(quick_engine(stride=4), ids, size=(32, 32))
+    with pytest.raises(InputError, match="only 64 feature cells"):
+        tracker.step(moving_clip[0])
+    assert tracker.frame_index == -1
+    assert tracker.network_hw == (0, 0)
+
+
 def test_an_empty_mask(quick_engine: EngineFactory) -> None:
     with pytest.raises(InputError, match="empty"):
         MaskTracker(quick_engine(), np.zeros((64, 80), np.uint8))
