@@ -20,7 +20,7 @@ from fgvc_deploy.video.source import open_source
 from fgvc_deploy.video.writer import VideoWriter
 
 DEFAULT_FPS = 25.0
-_STOPPING = "Stopping; the frames done so far are being saved.  Once more to give them up."
+_STOPPING = "Stopping after this frame and saving what is finished; once more to give it up."
 
 
 def run_job(job: Job, reporter: Reporter) -> None:
