@@ -41,7 +41,7 @@ def lab_planes(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def params(bundle_path: Path, points: int = 5) -> dict[str, Any]:
-    return {"bundle": str(bundle_path), "size": list(SIZE), "points": points, "memory": None, "backend": "auto"}
+    return {"bundle": str(bundle_path), "size": list(SIZE), "points": points, "settings": {}, "backend": "auto"}
 
 
 @pytest.mark.parametrize("source", [SIZE, (480, 854)], ids=["same size", "480p"])

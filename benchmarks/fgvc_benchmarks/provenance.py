@@ -13,6 +13,8 @@ from fgvc_deploy.results.run_json import Machine, machine, versions
 from fgvc_deploy.settings import FrozenModel
 
 ROOT = Path(__file__).resolve().parents[2]
+# In a wheel all packages lie side by side.
+INSTALLED = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "fgvc_deploy",
     "kernels/fgvc_kernels",
@@ -96,7 +98,9 @@ def commit(root: Path) -> Commit:
 
     Results under benchmarks/results do not make a tree dirty: writing them is what a benchmark does.
     """
-    sha = _git(root, "rev-parse", "HEAD")
+    # An environment inside someone's repository is not that repository.
+    own = _git(root, "rev-parse", "--show-toplevel") == str(root.resolve())
+    sha = _git(root, "rev-parse", "HEAD") if own else None
     watched = [*PACKAGES, "pyproject.toml", ":!benchmarks/results"]
     status = _git(root, "status", "--porcelain", "--", *watched) if sha else None
     return Commit(sha=sha or "", dirty=bool(status), sources_sha256=sources_sha256(root))
@@ -106,9 +110,12 @@ def sources_sha256(root: Path) -> str:
     """One hash over names and contents of the source files of the five packages."""
     digest = hashlib.sha256()
     for package in PACKAGES:
-        for path in sorted((root / package).rglob("*")):
+        folder = root / package
+        if not folder.is_dir():
+            folder = INSTALLED / folder.name
+        for path in sorted(folder.rglob("*")):
             if path.suffix in SOURCES and path.is_file():
-                digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+                digest.update(f"{path.relative_to(folder.parent).as_posix()}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -5,9 +5,11 @@ Figures are only read here.  A case whose parity check failed appears with its r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -17,17 +19,25 @@ from fgvc_benchmarks.records import Record, newest, read
 from fgvc_deploy.errors import InputError
 
 SUITES = (latency.SUITE, kernels.SUITE)
-SWEEP_LABELS = {
-    "points": ("number of points (256x256, bundle's memory)", True),
-    "size": ("frame side in network pixels (5 points)", True),
-    "memory": ("frames kept in memory beside the first (256x256, 5 points)", False),
-}
-TITLES = {
-    "points": "Against the number of points",
-    "size": "Against the frame size",
-    "memory": "Against the length of the memory",
-    "backend": "Backends",
-}
+
+
+class Section(NamedTuple):
+    """Cases whose names start with `prefix` and `=`: title, and for a curve the label and scale of its axis."""
+
+    prefix: str
+    title: str
+    xlabel: str = ""
+    log: bool = False
+
+
+SECTIONS = (
+    Section("points", "Against the number of points", "number of points (256x256)", log=True),
+    Section("all pixels, points", "The same without the active set", "number of points (256x256)", log=True),
+    Section("size", "Against the frame size", "frame side in network pixels (5 points)", log=True),
+    Section("memory", "Against the length of the memory", "frames kept beside the first (256x256, 5 points)"),
+    Section("stream", "A video: the next frame encoded meanwhile, or not"),
+    Section("backend", "Backends"),
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -53,22 +63,25 @@ def write_report(folder: Path) -> Path:
 
 def _latency(records: Sequence[Record], folder: Path) -> Iterator[str]:
     yield from ("## A tracker step: frame in, coordinates out", "", *_provenance(records), "")
-    dense = next((r for r in records if r.params["subject"] == "dense_tracker"), None)
-    for sweep, (label, log) in SWEEP_LABELS.items():
-        cases = [r for r in records if r.case.startswith(f"{sweep}=")]
-        measured = {float(r.case.partition("=")[2]): r for r in cases if r.measurement}
+    dense = [r for r in records if r.params["subject"] == "dense_tracker"]
+    for section in SECTIONS:
+        cases = [r for r in records if r.case.startswith(f"{section.prefix}=")]
         if not cases:
             continue
-        beside = [dense] if dense and sweep == "points" else []
-        yield from (f"### {TITLES[sweep]}", "")
-        if len(measured) > 1:
-            level = ("dense reference pipeline", _wall(beside[0])) if beside and beside[0].measurement else None
-            yield from _plot(plots.sweep_plot(measured, label, log=log, reference=level), folder, f"latency_{sweep}")
+        beside = dense if section.prefix == "points" else []
+        yield from (f"### {section.title}", "", *_curve(section, cases, beside, folder))
         yield from (*_table([*cases, *beside], _latency_columns(cases)), "")
     yield from _stages([r for r in records if r.measurement and r.params["subject"] == "tracker"], folder)
-    backends = [r for r in records if r.case.startswith("backend=")]
-    if backends:
-        yield from (f"### {TITLES['backend']}", "", *_table(backends, _latency_columns(backends)), "")
+
+
+def _curve(section: Section, cases: Sequence[Record], beside: Sequence[Record], folder: Path) -> list[str]:
+    measured = {r.case.partition("=")[2]: r for r in cases if r.measurement}
+    if not section.xlabel or len(measured) < 2:
+        return []
+    level = next((("dense reference pipeline", _wall(r)) for r in beside if r.measurement), None)
+    points = {float(value): record for value, record in measured.items()}
+    figure = plots.sweep_plot(points, section.xlabel, log=section.log, reference=level)
+    return _plot(figure, folder, "latency_" + re.sub(r"\W+", "_", section.prefix))
 
 
 def _stages(records: Sequence[Record], folder: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,15 @@ def test_a_change_that_sleeps_is_found_and_the_worktree_is_gone(repository: Path
         ["git", "-C", str(repository), "worktree", "list"], capture_output=True, text=True, check=True
     )
     assert len(listed.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("second", "expected"), [("slower", "slower"), ("same", "same"), ("faster", "same")])
+def test_a_difference_counts_only_if_found_twice(
+    second: Any, expected: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([Outcome(case="numpy", verdict="slower"), Outcome(case="numpy", verdict=second)])
+    monkeypatch.setattr("fgvc_benchmarks.compare._compare_case", lambda *arguments: next(found))
+    assert run(repository, [CASE])["numpy"].verdict == expected
 
 
 def test_a_wrong_change_is_broken_and_what_base_lacks_is_not_compared(repository: Path) -> None:

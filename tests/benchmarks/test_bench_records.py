@@ -158,6 +158,16 @@ def test_commit_knows_dirty_trees_apart(tmp_path: Path) -> None:
     assert provenance.commit(tmp_path) == clean
 
 
+def test_an_environment_inside_another_repository_has_no_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "file").write_text("x")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "someone else's")
+    installed = tmp_path / "venv" / "lib"
+    installed.mkdir(parents=True)
+    assert provenance.commit(installed).sha == ""
+
+
 def test_this_machine_is_described() -> None:
     described = provenance.configuration("kernels", threads=2, rounds=3, bundle=None, removed_environment=["B", "A"])
     assert described.versions["numpy"]

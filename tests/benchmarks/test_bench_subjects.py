@@ -14,6 +14,7 @@ from fgvc_benchmarks.plain import Grid, PlainTracker
 from fgvc_benchmarks.referee import Referee
 from fgvc_benchmarks.subjects.dense_tracker import DenseTrackerStep
 from fgvc_benchmarks.subjects.propagation import Propagation, geometry_of
+from fgvc_benchmarks.subjects.stream import Stream
 from fgvc_benchmarks.subjects.table import SUBJECTS, create
 from fgvc_benchmarks.subjects.tracker import TRACK_BUDGET, TrackerStep
 from fgvc_deploy.errors import BackendError, ParityError
@@ -26,7 +27,7 @@ KERNEL: dict[str, Any] = {"geometry": GEOMETRY, "points": 2, "backend": "numpy",
 
 
 def step(bundle: Path, **changes: Any) -> dict[str, Any]:
-    base = {"bundle": str(bundle), "size": [64, 80], "points": 4, "memory": None, "backend": "onnxruntime+numpy"}
+    base = {"bundle": str(bundle), "size": [64, 80], "points": 4, "settings": {}, "backend": "onnxruntime+numpy"}
     return base | changes
 
 
@@ -76,13 +77,17 @@ def test_unknown_backends_cannot_run() -> None:
 
 
 def test_table_names_classes_that_exist(toy_bundle: Path) -> None:
-    assert set(SUBJECTS) == {"sgemm", "propagation", "dense_propagation", "tracker", "dense_tracker"}
+    assert set(SUBJECTS) == {"sgemm", "propagation", "dense_propagation", "tracker", "stream", "dense_tracker"}
     assert isinstance(create("tracker", step(toy_bundle), 1), TrackerStep)
     with pytest.raises(KeyError):
         create("nothing", {}, 1)
 
 
-@pytest.mark.parametrize("changes", [{}, {"points": 40}, {"memory": 1}, {"size": [45, 67]}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"points": 40}, {"settings": {"memory": 1}}, {"settings": {"active_tau": 0.0}}, {"size": [45, 67]}],
+    ids=str,
+)
 def test_tracker_step_agrees_with_the_referee(changes: dict[str, Any], toy_bundle: Path) -> None:
     subject = TrackerStep(step(toy_bundle, **changes), 1)
     (figure,) = subject.check()
@@ -105,7 +110,7 @@ def test_a_wrong_tracker_is_found(toy_bundle: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_after_the_check_the_memory_is_full(toy_bundle: Path) -> None:
-    subject = TrackerStep(step(toy_bundle, memory=3), 1)
+    subject = TrackerStep(step(toy_bundle, settings={"memory": 3}), 1)
     subject.check()
     assert subject._tracker.frame_index >= 3
 
@@ -118,6 +123,17 @@ def test_dense_pipeline_agrees_with_the_referee(toy_bundle: Path) -> None:
     sample = subject.run()
     assert list(sample.stages) == ["preprocess", "encode", "propagate", "readout"]
     assert subject.facts["propagation"] == "dense"
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_stream_equals_steps(ahead: bool, toy_bundle: Path) -> None:
+    subject = Stream(step(toy_bundle, ahead=ahead), 1)
+    assert [(f.figure, f.value <= f.budget) for f in subject.check()] == [
+        ("tracks", True),
+        ("stream against steps", True),
+    ]
+    assert {"encode", "propagate"} <= set(subject.run().stages)
+    subject._items.close()
 
 
 def test_plain_tracker_keeps_the_first_and_the_last_frames() -> None:

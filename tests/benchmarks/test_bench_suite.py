@@ -179,4 +179,7 @@ def test_latency_covers_what_the_issue_asks_for(toy_bundle: Path) -> None:
     assert {f"points={n}" for n in (1, 5, 16, 64, 256, 1024)} <= cases
     assert {f"size={n}" for n in (128, 256, 512)} <= cases
     assert {f"memory={n}" for n in (1, 5, 20)} <= cases
-    assert "dense pipeline" in cases
+    assert {f"all pixels, points={n}" for n in (1, 256)} <= cases
+    assert {"dense pipeline", "stream=in turn", "stream=encode ahead"} <= cases
+    memory = next(case for group in groups for case in group.cases if case.name == "memory=20")
+    assert memory.params["settings"] == {"memory": 20}

@@ -12,6 +12,7 @@ SUBJECTS = {
     "propagation": "fgvc_benchmarks.subjects.propagation:Propagation",
     "dense_propagation": "fgvc_benchmarks.subjects.dense_propagation:DensePropagation",
     "tracker": "fgvc_benchmarks.subjects.tracker:TrackerStep",
+    "stream": "fgvc_benchmarks.subjects.stream:Stream",
     "dense_tracker": "fgvc_benchmarks.subjects.dense_tracker:DenseTrackerStep",
 }
 

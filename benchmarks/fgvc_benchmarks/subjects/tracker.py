@@ -19,6 +19,7 @@ from fgvc_deploy.errors import ParityError
 from fgvc_deploy.model import Model, load
 from fgvc_deploy.preprocess.preprocess import Preprocessor
 from fgvc_deploy.propagation.base import Float32Array
+from fgvc_deploy.settings import PropagationSettings
 
 CHECKED_STEPS = 3
 # Both sides see the same features, so only float32 rounding of weights and label sums is left.
@@ -37,15 +38,21 @@ class Setup(NamedTuple):
 
 
 def set_up(params: Params, threads: int) -> Setup:
-    """Parameters: `bundle` (path), `size` [H, W], `points`, `memory` (None: the bundle's), `backend`."""
+    """Parameters: `bundle` (path), `size` [H, W], `points`, `backend`, `settings` (changes to the bundle's)."""
     model = load(params["bundle"], threads=threads)
-    settings = model.bundle.manifest.propagation
-    if params["memory"] is not None:
-        settings = settings.model_copy(update={"memory": params["memory"]})
+    bundled = model.bundle.manifest.propagation
+    settings = PropagationSettings.model_validate(bundled.model_dump() | params["settings"])
     engine = model.engine(params["backend"], settings)
     hw = (params["size"][0], params["size"][1])
     grid = Grid(hw, engine.feature_size(hw), engine.encoder_settings.stride)
     return Setup(model, engine, grid, grid_points(hw, params["points"]))
+
+
+def stages_of(timer: ExactTimer) -> dict[str, float]:
+    """Seconds by stage; `frame`, which the tracker counts too, is the whole step and no part of it."""
+    stages = timer.take()
+    stages.pop("frame", None)
+    return stages
 
 
 def describe(setup: Setup) -> dict[str, Any]:
@@ -58,6 +65,7 @@ def describe(setup: Setup) -> dict[str, Any]:
         "network_hw": list(grid.network_hw),
         "feature_hw": list(grid.feature_hw),
         "key_frames": engine.propagation.memory + 1,
+        "active_tau": engine.propagation.active_tau,
     }
 
 
@@ -91,7 +99,7 @@ class TrackerStep:
         self._timer.take()
         with stopwatch() as sample:
             self._tracker.step(frame)
-        sample.stages = self._timer.take()
+        sample.stages = stages_of(self._timer)
         return sample
 
     def _track_figure(self) -> ParityFigure:
