@@ -69,6 +69,17 @@ class Job:
             candidates += {path.parent for path in pattern_images(self.source)}
         return [path for path in candidates if path is not None and path.exists()]
 
+    def asked(self) -> dict[str, str | int | bool | None]:
+        """What run.json says about the queries and the overlay, so that a run can be repeated."""
+        name = self.points or self.mask or self.keypoints
+        return {
+            "queries": None if name is None else str(name),
+            "query_frame": self.query_frame if self.kind in ("grid", "mask") else None,
+            "query_order": self.query_order,
+            "bidirectional": self.bidirectional,
+            "codec": self.codec if self.overlay else None,
+        }
+
     def propagation(self, settings: PropagationSettings) -> PropagationSettings:
         """The bundle's propagation settings, with `mode` replaced when the job names one."""
         if self.mode is None:

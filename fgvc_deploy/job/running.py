@@ -6,6 +6,8 @@ leaves nothing.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from fgvc_deploy.console import Reporter
@@ -14,8 +16,8 @@ from fgvc_deploy.job.interrupts import Interruption, Interrupts
 from fgvc_deploy.job.options import Job
 from fgvc_deploy.job.tasks import Task, mask_task, point_task
 from fgvc_deploy.model import Model, load
-from fgvc_deploy.results import ResultsFolder, RunReport, UsageMeter, run_report
-from fgvc_deploy.video.base import FrameSource
+from fgvc_deploy.results import ResultsFolder, RunReport, StageTimer, UsageMeter, run_report
+from fgvc_deploy.video.base import Frame, FrameSource
 from fgvc_deploy.video.source import open_source
 from fgvc_deploy.video.writer import VideoWriter
 
@@ -76,7 +78,7 @@ def _drive(
             tick()
             interrupts.check()
 
-        results = task.results(video, on_frame)
+        results = task.results(_timed(video, task.timer), on_frame)
         try:
             for result in results:
                 with task.timer.stage("write"):
@@ -88,6 +90,15 @@ def _drive(
         except (SourceFault, Interruption) as stopped:
             return count, stopped
     return count, None
+
+
+def _timed(video: FrameSource, timer: StageTimer) -> Iterator[Frame]:
+    """The frames of `video`; getting one, be it decoding or waiting for a camera, is the stage `read`."""
+    began = time.perf_counter_ns()
+    for frame in video:
+        timer.add("read", (time.perf_counter_ns() - began) / 1e6)
+        yield frame
+        began = time.perf_counter_ns()
 
 
 def _overlay_writer(job: Job, video: FrameSource, folder: ResultsFolder) -> VideoWriter | None:
@@ -123,13 +134,13 @@ def _settings(job: Job, model: Model, task: Task[Any]) -> dict[str, Any]:
     manifest = model.bundle.manifest
     return {
         "track": job.kind,
+        **job.asked(),
         **task.counts(),
         "bundle": str(model.bundle.path),
         "bundle_sha256": model.bundle.sha256,
         "weights": manifest.provenance.weights,
         "arch": manifest.encoder.arch,
         "compat": job.compat,
-        "bidirectional": job.bidirectional,
         "size": job.size or manifest.default_size,
         "threads": job.threads,
         "propagation": job.propagation(manifest.propagation).model_dump(mode="json"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -47,7 +47,7 @@ class Task(ABC, Generic[Result]):
         """How many times `on_frame` will be called for a source of `frames` frames; None when that is not known."""
 
     @abstractmethod
-    def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[Result]:
+    def results(self, frames: Iterable[Frame], on_frame: Callable[[], None]) -> Iterator[Result]:
         """Results of every frame, in order."""
 
     @abstractmethod
@@ -85,10 +85,10 @@ class PointTask(Task[PointFrame]):
         """See `Task.steps`."""
         return frames * 2 if frames and self._job.bidirectional else frames
 
-    def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[PointFrame]:
+    def results(self, frames: Iterable[Frame], on_frame: Callable[[], None]) -> Iterator[PointFrame]:
         """See `Task.results`."""
         return point_frames(
-            video, self._points, self._queries, bidirectional=self._job.bidirectional, on_frame=on_frame
+            frames, self._points, self._queries, bidirectional=self._job.bidirectional, on_frame=on_frame
         )
 
     def write(self, result: PointFrame) -> None:
@@ -122,10 +122,10 @@ class MaskTask(Task[MaskFrame]):
             return None
         return frames + 1 if self._job.bidirectional else max(1, frames - self._job.query_frame)
 
-    def results(self, video: FrameSource, on_frame: Callable[[], None]) -> Iterator[MaskFrame]:
+    def results(self, frames: Iterable[Frame], on_frame: Callable[[], None]) -> Iterator[MaskFrame]:
         """See `Task.results`."""
         return mask_frames(
-            video,
+            frames,
             self._masks,
             query_frame=self._job.query_frame,
             bidirectional=self._job.bidirectional,

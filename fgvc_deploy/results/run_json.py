@@ -57,7 +57,8 @@ class Usage(FrozenModel):
 class RunReport(FrozenModel):
     """The content of run.json.  `network_hw` is the (height, width) the encoder sees.
 
-    `stages`: milliseconds by stage (percentiles within 1 %, see `StageTimer`).  `frames_per_second`: frames read
+    `stages`: milliseconds by stage (percentiles within 1 %, see `StageTimer`); `frame` spans the stages of the
+    tracker, `read` is decoding and `write` drawing and encoding too.  `frames_per_second`: frames read
     divided by wall-clock seconds, everything included: opening, writing and the first, slower, frame.
     """
 

@@ -100,7 +100,10 @@ def _open_decoder(address: Address) -> Decoder:
 
 def single_image(name: str) -> str:
     """The sentence for a picture given where a clip is needed."""
-    return f"{name} is a single image; give the folder of all frames, a pattern such as 'frames/*.png', or a video."
+    return (
+        f"{name} is a single image, and of animated ones only GIF is read; give the folder of all frames, a pattern "
+        "such as 'frames/*.png', or a video."
+    )
 
 
 def _why_not(address: Address, error: av.FFmpegError, seconds: float) -> str:
@@ -111,6 +114,8 @@ def _why_not(address: Address, error: av.FFmpegError, seconds: float) -> str:
         reason = f"no answer in {limit:g} s" if seconds >= limit else error.strerror
         if address.format is not None:
             return f"{name} cannot be opened ({reason}); check that no other program uses it."
+        if "://" not in address.url:
+            return f"{name} gives no video ({reason}); give a video file, a folder of images or a URL."
         return f"{name} cannot be reached ({reason}); {_NETWORK}."
     if isinstance(error, PermissionError):
         return f"{name} may not be read; change its permissions (chmod +r)."

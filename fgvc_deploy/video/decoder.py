@@ -60,7 +60,8 @@ class Decoder:
         total = self.demuxer.announced
         announced = f" of {total}" if total and total > count else ""
         mend = "check the connection" if self._address.live else "copy or convert the video again to get the rest"
-        return f"{self._address.name}: {reason}; {count}{announced} frames could be read: {mend}."
+        frames = "frame" if count == 1 and not announced else "frames"
+        return f"{self._address.name}: {reason}; {count}{announced} {frames} could be read: {mend}."
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
         """Pictures in the order they are shown; raises Broken after the last one that is certainly intact."""

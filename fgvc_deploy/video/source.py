@@ -140,6 +140,8 @@ def open_source(source: str | int | os.PathLike[str] | NDArray[Any]) -> FrameSou
             "[T, H, W, 3] (np.stack makes one of a list of frames)."
         )
     text = str(source)
+    if not text.strip():
+        raise InputError("The name of the source is empty; give a video file, a folder of images or a URL.")
     if isinstance(source, os.PathLike) and text.isdecimal():
         text = f"./{text}"
     try:

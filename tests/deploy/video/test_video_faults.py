@@ -67,7 +67,7 @@ def test_cut_file_gives_intact_frames_then_a_fault_wherever_it_is_cut(clip: Clip
         elif isinstance(error, SourceFault):
             faults += 1
             assert error.frame_index == len(frames) > 0
-            assert "frames could be read" in str(error)
+            assert ("1 frame could" if len(frames) == 1 else f"{len(frames)} frames could") in str(error)
         else:
             assert not frames
     # An MP4 whose index comes last cannot be read at all without it.
