@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,4 +74,18 @@ class PropagationBackend(Protocol):
         Queries whose entry of `active` bool [H*W] is False need no keys: a backend that can save work gives them -inf
         and 0, one that cannot computes them like the others.
         """
+        ...
+
+
+@runtime_checkable
+class CarriesLabels(Protocol):
+    """What a propagation backend may offer beside `match`: its own way from matches to labels.
+
+    It does what `weights.carry`, which the trackers use otherwise, does.
+    """
+
+    def carry(
+        self, matches: Matches, labels: Sequence[Float32Array], temperature: float, out: Float32Array | None = None
+    ) -> Float32Array:
+        """Soft labels [H*W, P] of the query, in `out` or a new array."""
         ...

@@ -91,6 +91,14 @@ class NativeBackend:
         )
         return Matches(found.scores, found.positions)
 
+    def carry(
+        self, matches: Matches, labels: Sequence[Float32Array], temperature: float, out: Float32Array | None = None
+    ) -> Float32Array:
+        """Soft labels [H*W, P] of the query from its matches; see `weights.carry`."""
+        return native.propagate(
+            *matches, labels, temperature=temperature, out=out, threads=self.threads, isa=self.isa
+        )
+
     def _halve(self, unit: Float32Array, centre: Float32Array) -> native.HalfFeatures:
         return native.halve(unit, centre, threads=self.threads, isa=self.isa)
 

@@ -13,6 +13,17 @@ from fgvc_deploy.propagation.base import Float32Array, Int32Array, Matches
 GATHERED = 1 << 19
 
 
+def carry(
+    matches: Matches, labels: Sequence[Float32Array], temperature: float, out: Float32Array | None = None
+) -> Float32Array:
+    """Soft labels [H*W, P] of a query from its matches, one array [H*W, P] of labels for each key slot.
+
+    They are written into `out`, which must be none of `labels`, or into a new array.  Raises InputError when the
+    arrays do not fit the matches.
+    """
+    return propagate(matches, softmax_weights(matches.scores, temperature), labels, out)
+
+
 def softmax_weights(scores: Float32Array, temperature: float) -> Float32Array:
     """Weights [H*W, k]: softmax of scores / temperature over the k entries (goldens items 10 and 11).
 
@@ -30,11 +41,7 @@ def softmax_weights(scores: Float32Array, temperature: float) -> Float32Array:
 def propagate(
     matches: Matches, weights: Float32Array, labels: Sequence[Float32Array], out: Float32Array | None = None
 ) -> Float32Array:
-    """Label maps [H*W, P] as weighted sums of the matched labels, one array [H*W, P] for each key slot.
-
-    They are written into `out`, which must be none of `labels`, or into a new array.  Raises InputError when the
-    arrays do not fit the matches.
-    """
+    """Label maps [H*W, P] as weighted sums of the matched labels; arguments and errors as `carry`."""
     size, topk = weights.shape
     points = labels[0].shape[1] if labels else 0
     if any(array.shape != (size, points) for array in labels):

@@ -11,10 +11,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fgvc_deploy.propagation import weights
 from fgvc_deploy.propagation.active_set import within_reach
-from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Matches, PropagationBackend, Window
+from fgvc_deploy.propagation.base import (
+    BoolArray,
+    CarriesLabels,
+    FeatureMap,
+    Float32Array,
+    Matches,
+    PropagationBackend,
+    Window,
+)
 from fgvc_deploy.propagation.merge import merge_matches
-from fgvc_deploy.propagation.weights import propagate, softmax_weights
 from fgvc_deploy.settings import PropagationSettings
 from fgvc_deploy.trackers.label_group import LabelGroup
 
@@ -114,9 +122,10 @@ class Propagator:
     def _carry(self, group: LabelGroup, matches: Matches) -> Float32Array:
         """Soft labels of the coming frame; what is to be remembered of them is in the group's `next_labels`."""
         labels = [group.labels_of(f) for f in self._key_frames(group)]
-        weights = softmax_weights(matches.scores, self._settings.temperature)
+        backend, temperature = self._backend, self._settings.temperature
+        carry = backend.carry if isinstance(backend, CarriesLabels) else weights.carry
         if self._harden is None:
-            return propagate(matches, weights, labels, out=group.next_labels())
-        carried = propagate(matches, weights, labels)
+            return carry(matches, labels, temperature, group.next_labels())
+        carried = carry(matches, labels, temperature)
         np.copyto(group.next_labels(), self._harden(carried))
         return carried

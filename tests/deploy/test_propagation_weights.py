@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.propagation.base import Matches, Window
+from fgvc_deploy.propagation.base import CarriesLabels, Matches, Window
+from fgvc_deploy.propagation.native import NativeBackend
 from fgvc_deploy.propagation.tiled import TiledBackend
-from fgvc_deploy.propagation.weights import propagate, softmax_weights
+from fgvc_deploy.propagation.weights import carry, propagate, softmax_weights
+from fgvc_kernels import native
 from fgvc_kernels.reference import AttentionOptions, attend, radius_of_range, window_mask
 
 Goldens = Callable[[str], Mapping[str, NDArray[Any]]]
@@ -62,6 +64,41 @@ def test_propagate_is_the_weighted_sum(points: int, frames: int, topk: int) -> N
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("points", [1, 5, 64, 65])
+def test_labels_are_written_where_they_are_wanted(points: int) -> None:
+    size = 300
+    matches, weights = random_matches(size, 3, 10)
+    labels = [np.random.default_rng(t).random((size, points), dtype=np.float32) for t in range(3)]
+    ring = np.full((2, size, points), np.nan, np.float32)
+    found = carry(matches, labels, 0.2, ring[1])
+    assert np.shares_memory(found, ring)
+    np.testing.assert_array_equal(ring[1], propagate(matches, weights, labels))
+    assert np.isnan(ring[0]).all()
+
+
+@pytest.mark.parametrize("points", [1, 5, 64, 65])
+def test_the_native_backend_carries_the_same_labels(points: int) -> None:
+    if not native.available()[0]:
+        pytest.skip(native.available()[1])
+    size = 300
+    matches, _ = random_matches(size, 3, 10)
+    matches.scores[7, 4:] = -np.inf
+    matches.scores[8] = -np.inf
+    labels = [np.random.default_rng(t).random((size, points), dtype=np.float32) for t in range(3)]
+    ring = np.full((2, size, points), np.nan, np.float32)
+    backend = NativeBackend(threads=2)
+    assert isinstance(backend, CarriesLabels)
+    assert not isinstance(TiledBackend(), CarriesLabels)
+    backend.carry(matches, labels, 0.2, ring[1])
+    # Sums of ten numbers below 1 in float32, in another order.
+    np.testing.assert_allclose(ring[1], carry(matches, labels, 0.2), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(ring[1], backend.carry(matches, labels, 0.2))
+    assert (ring[1][8] == 0).all()
+    assert np.isnan(ring[0]).all()
+    with pytest.raises(ValueError, match="`out` must be 300"):
+        backend.carry(matches, labels, 0.2, ring[0, :4])
+
+
 def test_scratch_memory_is_bounded() -> None:
     """Labels of 6 x 16 MB are neither joined nor copied."""
     matches, weights = random_matches(8192, 6, 10)
@@ -87,6 +124,8 @@ def test_labels_that_do_not_fit_are_named() -> None:
         propagate(matches, weights, [label, label[:, :3]])
     with pytest.raises(InputError, match="more key frames than the 0"):
         propagate(matches, weights, [])
+    with pytest.raises(InputError, match=r"labels go into float32 \(20, 4\), not float32 \(20, 3\)"):
+        propagate(matches, weights, [label, label], label[:, :3])
 
 
 def run_time_labels(

@@ -139,13 +139,15 @@ def propagate(
     labels: Sequence[Float32Array],
     *,
     temperature: float,
+    out: Float32Array | None = None,
     threads: int = 1,
     isa: str | None = None,
 ) -> Float32Array:
     """New labels [H*W, P]: softmax(scores / temperature) over the k keys, times their labels (goldens items 10, 11).
 
     `scores`, `positions` as in NativeMatches; `labels`: one pixel-major float32 [H*W, P] per slot.  A pixel without
-    keys gets zeros.  Raises NativeArgumentError.
+    keys gets zeros.  They are written into `out`, which must be none of `labels`, or into a new array.  Raises
+    NativeArgumentError.
     """
     require_array("scores", scores, np.float32, (None, None))
     pixels, topk = scores.shape
@@ -160,7 +162,8 @@ def propagate(
     if not (temperature > 0 and math.isfinite(temperature)):
         raise NativeArgumentError(f"`temperature` must be positive, not {temperature}.")
     maps = labels[0].shape[1]
-    out = np.empty((pixels, maps), np.float32)
+    out = np.empty((pixels, maps), np.float32) if out is None else out
+    require_array("out", out, np.float32, (pixels, maps))
     if not out.size:
         return out
     data = (scores.ctypes.data, positions.ctypes.data, _pointers(labels), out.ctypes.data)
