@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_cut_file_gives_intact_frames_then_a_fault_wherever_it_is_cut(clip: Clip
         elif isinstance(error, SourceFault):
             faults += 1
             assert error.frame_index == len(frames) > 0
-            assert ("1 frame could" if len(frames) == 1 else f"{len(frames)} frames could") in str(error)
+            count = f"{len(frames)}( of \\d+ frames| frames?)"
+            assert re.search(rf"; {count} could be read: ", str(error))
         else:
             assert not frames
     # An MP4 whose index comes last cannot be read at all without it.

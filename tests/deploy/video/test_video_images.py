@@ -157,5 +157,5 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No image matches"):
         open_source(tmp_path / "*.png")
     save(tmp_path, "0.png")
-    with pytest.raises(InputError, match="is a single image.*give the folder"):
+    with pytest.raises(InputError, match=r"is a single image.*give the folder"):
         open_source(tmp_path / "0.png")
