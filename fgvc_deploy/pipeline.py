@@ -67,14 +67,23 @@ def _forward(
     starts: NDArray[np.int64],
     on_frame: OnFrame | None,
 ) -> Iterator[PointFrame]:
+    """Results of every frame; those before the first query are not encoded, since no query is matched to them."""
+    source = iter(frames)
+    first = int(starts.min(initial=np.iinfo(np.int64).max))
     query_of_id = np.zeros(0, np.int64)
-    with closing(encoded(frames, tracker)) as items:
-        for count, item in enumerate(items):
-            due = np.flatnonzero(starts == count)
+    for index, frame in enumerate(itertools.islice(source, first)):
+        yield _no_track(index, frame, len(xy))
+        if on_frame:
+            on_frame()
+    with closing(encoded(source, tracker)) as items:
+        for index, item in enumerate(items, first):
+            due = np.flatnonzero(starts == index)
             if len(due):
                 tracker.add_points(xy[due])
                 query_of_id = np.concatenate([query_of_id, due])
-            yield _spread(finish(item, tracker), item.frame, query_of_id, len(xy))
+            result = _no_track(index, item.frame, len(xy))
+            _fill(result, finish(item, tracker), query_of_id)
+            yield result
             if on_frame:
                 on_frame()
 
@@ -94,10 +103,12 @@ def _both_ways(
             results.extend(result._replace(frame=_NO_FRAME) for result in forward)
         except SourceFault as error:
             fault = error
-        last = len(results) - 1
-        started = np.flatnonzero(starts <= last)
-        for result in _forward(spool.backward(), tracker.renewed(), xy[started], last - starts[started], on_frame):
-            _fill_before_query(results[last - result.frame_index], result, started, starts)
+        started = np.flatnonzero(starts < len(results))
+        if len(started):
+            newest = int(starts[started].max())
+            backward = spool.backward(newest)
+            for result in _forward(backward, tracker.renewed(), xy[started], newest - starts[started], on_frame):
+                _fill_before_query(results[newest - result.frame_index], result, started, starts)
         for result, frame in zip(results, spool.forward(), strict=True):
             yield result._replace(frame=frame)
     if fault:
@@ -114,19 +125,21 @@ def _fill_before_query(
     into.confidence[rows] = backward.confidence[earlier]
 
 
-def _spread(step: PointStep, frame: Frame, query_of_id: NDArray[np.int64], count: int) -> PointFrame:
-    result = PointFrame(
-        step.frame_index,
+def _no_track(frame_index: int, frame: Frame, count: int) -> PointFrame:
+    return PointFrame(
+        frame_index,
         frame,
         np.full((count, 2), np.nan, np.float32),
         np.zeros(count, np.bool_),
         np.zeros(count, np.float32),
     )
+
+
+def _fill(result: PointFrame, step: PointStep, query_of_id: NDArray[np.int64]) -> None:
     rows = query_of_id[step.ids]
     result.xy[rows] = step.xy
     result.visible[rows] = step.visible
     result.confidence[rows] = step.confidence
-    return result
 
 
 _NO_FRAME = np.zeros((0, 0, 3), np.uint8)

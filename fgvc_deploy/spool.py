@@ -51,9 +51,10 @@ class FrameSpool:
         """The recorded frames, first to last."""
         return (self._read(position) for position in range(self._count))
 
-    def backward(self) -> Iterator[Frame]:
-        """The recorded frames, last to first."""
-        return (self._read(position) for position in range(self._count - 1, -1, -1))
+    def backward(self, newest: int | None = None) -> Iterator[Frame]:
+        """The recorded frames from number `newest` (None: the last) to the first."""
+        start = self._count - 1 if newest is None else newest
+        return (self._read(position) for position in range(start, -1, -1))
 
     def _read(self, position: int) -> Frame:
         size = int(np.prod(self._shape))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.pipeline import point_frames
@@ -269,3 +270,26 @@ def test_a_bad_waiting_point_does_not_stop_the_tracker(quick_engine: EngineFacto
 
 def _xy(step: PointStep) -> list[list[float]]:
     return [[round(x, 3), round(y, 3)] for x, y in step.xy.tolist()]
+
+
+class CountingEncoder:
+    name = "counting"
+
+    def __init__(self, inner: EncoderBackend) -> None:
+        self.inner, self.count = inner, 0
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.count += 1
+        return self.inner.encode(x)
+
+
+@pytest.mark.parametrize(("bidirectional", "encoded"), [(False, 5), (True, 5 + 8)])
+def test_frames_that_no_query_needs_are_not_encoded(
+    bidirectional: bool, encoded: int, quick_engine: EngineFactory, moving_clip: Clip
+) -> None:
+    engine = quick_engine()
+    engine.encoder = counting = CountingEncoder(engine.encoder)
+    query = np.array([[7, 20, 30]], np.float32)
+    tracks = _offline(moving_clip, engine, query, bidirectional=bidirectional)
+    assert counting.count == encoded
+    assert tracks.shape == (1, 12, 2)
