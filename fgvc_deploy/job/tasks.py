@@ -15,7 +15,7 @@ from fgvc_deploy.job.options import Job
 from fgvc_deploy.model import Model
 from fgvc_deploy.overlay import MaskOverlay, PointOverlay
 from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames
-from fgvc_deploy.queries import check_in_frame, check_times
+from fgvc_deploy.queries import check_in_frame, check_times, query_frames
 from fgvc_deploy.results import MaskWriter, ResultsFolder, StageTimer, TracksWriter
 from fgvc_deploy.results.keypoints import read_keypoints
 from fgvc_deploy.results.mask_file import read_mask
@@ -82,8 +82,10 @@ class PointTask(Task[PointFrame]):
         self._overlay = PointOverlay(queries_tyx[:, 2:0:-1])
 
     def steps(self, frames: int | None) -> int | None:
-        """See `Task.steps`."""
-        return frames * 2 if frames and self._job.bidirectional else frames
+        """See `Task.steps`: the way back begins on the latest query frame."""
+        if frames is None or not self._job.bidirectional:
+            return frames
+        return frames + int(query_frames(self._queries, self._job.compat).max()) + 1
 
     def results(self, frames: Iterable[Frame], on_frame: Callable[[], None]) -> Iterator[PointFrame]:
         """See `Task.results`."""
