@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.propagation.base import FeatureMap
-from fgvc_deploy.results.stages import StageTimer
+from fgvc_deploy.stages import StageTimer
 
 Frame = NDArray[np.uint8]
 Result_co = TypeVar("Result_co", covariant=True)

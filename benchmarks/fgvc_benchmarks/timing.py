@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fgvc_deploy.results.stages import StageTimer
+from fgvc_deploy.stages import StageTimer
 
 DRAWS = 4000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,9 @@ def test_a_stream_equals_steps(ahead: bool, toy_bundle: Path) -> None:
         ("tracks", True),
         ("stream against steps", True),
     ]
+    before = threading.active_count()
     assert {"encode", "propagate"} <= set(subject.run().stages)
-    subject._items.close()
+    assert threading.active_count() == before
 
 
 def test_plain_tracker_keeps_the_first_and_the_last_frames() -> None:

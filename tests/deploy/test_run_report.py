@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fgvc_deploy.errors import SourceFault
 from fgvc_deploy.results import RunReport, StageTimer, UsageMeter, run_report
 from fgvc_deploy.results.run_json import machine, peak_memory_bytes, versions
-from fgvc_deploy.results.stages import Histogram
+from fgvc_deploy.stages import Histogram
 from fgvc_deploy.video import open_source
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.labels.masks import harden
 from fgvc_deploy.propagation.base import FeatureMap, Window
-from fgvc_deploy.results.stages import StageTimer
+from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator
 from fgvc_kernels.reference import memory_frames
 

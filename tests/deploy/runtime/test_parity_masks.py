@@ -16,7 +16,7 @@ from fgvc_deploy.labels.masks import harden, mask_labels
 from fgvc_deploy.readout.masks import read_masks, resize_mask
 from fgvc_deploy.readout.points_dense import read_full_maps
 from fgvc_deploy.readout.resample import MapTaps, half_pixel_taps, resize_maps
-from fgvc_deploy.results.stages import StageTimer
+from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator
 from fgvc_kernels.reference import AttentionOptions, attend_padded, memory_frames
 from stepwise import LABEL_BUDGET, stepwise
