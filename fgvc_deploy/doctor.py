@@ -56,7 +56,7 @@ def diagnose(bundle_path: Path | None) -> Diagnosis:
     states = [BackendState("encoder", item.entry.name, item.reason) for item in encoders.available(bundle)]
     if problem is None and all(state.reason for state in states):
         problem = "no encoder backend can run here; see the reasons above."
-    states += [BackendState("propagation", e.name, _with_mend(e.check(), e.mend)) for e in PROPAGATION_BACKENDS]
+    states += [BackendState("propagation", e.name, _with_mend(e.check(bundle), e.mend)) for e in PROPAGATION_BACKENDS]
     return Diagnosis(_machine(), {name: _version(name) for name in PACKAGES}, states, bundle, problem)
 
 

@@ -56,7 +56,7 @@ class Model:
                 settings,
                 manifest.default_size,
                 self._encoder(encoder),
-                create_propagation(matcher, settings, self._threads),
+                create_propagation(matcher, settings, self._threads, self.bundle),
                 overlap=worker_count(self._threads) > 1,
             )
         return self._engines[key]

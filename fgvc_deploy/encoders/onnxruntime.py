@@ -6,10 +6,9 @@ from typing import Any
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
-from fgvc_deploy.errors import BackendError, BundleError
+from fgvc_deploy.errors import BundleError
+from fgvc_deploy.onnx_session import open_session
 from fgvc_deploy.settings import EncoderSettings
-
-MISSING = "ONNX Runtime is not installed; install it with `pip install 'fgvc-deploy[cpu]'`."
 
 
 def create(bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> OnnxRuntimeEncoder:
@@ -34,7 +33,7 @@ class OnnxRuntimeEncoder:
     ) -> None:
         self._where = where
         self._stride = settings.stride
-        self._session = _session(model, where, threads)
+        self._session = open_session(model, where, threads)
         self._input = _check_interface(self._session, settings.channels, where)
 
     def encode(self, x: Float32Array) -> Float32Array:
@@ -48,30 +47,6 @@ class OnnxRuntimeEncoder:
                 "export the checkpoint again."
             )
         return channels_last(features)
-
-
-def _session(model: bytes, where: str, threads: int | None) -> Any:
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise BackendError(MISSING) from None
-    options = ort.SessionOptions()
-    options.use_deterministic_compute = True
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or 0
-    # Idle workers must sleep: between two frames the cores belong to the propagation.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Below "error" it writes to stderr, under our progress bar.
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base class
-        # Its first line reads "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : what is wrong."
-        reason = str(error).splitlines()[0].rpartition(" : ")[2].removesuffix(".")
-        raise BackendError(
-            f"{where} cannot be loaded by ONNX Runtime {ort.__version__} ({reason}); "
-            "update it with `pip install -U onnxruntime`, or export the checkpoint again."
-        ) from None
 
 
 def _check_interface(session: Any, channels: int, where: str) -> str:

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BackendError, InputError
 from fgvc_deploy.propagation.base import PropagationBackend
 from fgvc_deploy.propagation.threads import worker_count
 from fgvc_deploy.settings import PropagationSettings
 
 
+class Check(Protocol):
+    """Whether a backend can run here."""
+
+    def __call__(self, bundle: Bundle | None = None) -> str | None:
+        """Why it cannot, or None; a backend that lies in the bundle cannot without one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PropagationEntry:
-    """One row: a backend's name, the module and class that implement it, and how to mend its absence."""
+    """One row: a backend's name, the module and callable that make it, and how to mend its absence.
+
+    The callable takes the keyword `threads`, and before it the bundle when `in_bundle`.
+    """
 
     name: str
     module: str
     attribute: str
     summary: str
     mend: str
-    check: Callable[[], str | None]
+    check: Check
+    in_bundle: bool = False
 
 
-def _always() -> str | None:
+def _always(bundle: Bundle | None = None) -> str | None:
     return None
 
 
-def _native() -> str | None:
+def _onnx(bundle: Bundle | None = None) -> str | None:
+    from fgvc_deploy.propagation.onnx_graph import obstacle
+
+    return obstacle(bundle)
+
+
+def _native(bundle: Bundle | None = None) -> str | None:
     try:
         from fgvc_kernels import native
     except ImportError as error:
@@ -48,6 +67,15 @@ PROPAGATION_BACKENDS: tuple[PropagationEntry, ...] = (
         check=_native,
     ),
     PropagationEntry(
+        name="onnx",
+        module="fgvc_deploy.propagation.onnx_graph",
+        attribute="create",
+        summary="the bundle's portable graph in ONNX Runtime",
+        mend="pip install 'fgvc-deploy[cpu]', and export the checkpoint with --target onnx --target propagation",
+        check=_onnx,
+        in_bundle=True,
+    ),
+    PropagationEntry(
         name="numpy",
         module="fgvc_deploy.propagation.tiled",
         attribute="TiledBackend",
@@ -63,11 +91,14 @@ def propagation_names() -> tuple[str, ...]:
     return tuple(entry.name for entry in PROPAGATION_BACKENDS)
 
 
-def create_propagation(name: str, settings: PropagationSettings, threads: int | None = None) -> PropagationBackend:
+def create_propagation(
+    name: str, settings: PropagationSettings, threads: int | None = None, bundle: Bundle | None = None
+) -> PropagationBackend:
     """Make the propagation backend `name`, or the first that runs here for `auto`.
 
-    Coarse-to-fine is a mode of the bundle's settings, never chosen silently.  Raises InputError for an unknown name
-    and BackendError, with the command that mends it, for one that cannot run here.
+    `bundle` is needed by backends that lie in it.  Coarse-to-fine is a mode of the bundle's settings, never chosen
+    silently.  Raises InputError for an unknown name and BackendError, with the command that mends it, for one that
+    cannot run here.
     """
     if settings.mode == "coarse_to_fine":
         from fgvc_deploy.propagation.coarse_to_fine import CoarseToFineBackend
@@ -78,19 +109,18 @@ def create_propagation(name: str, settings: PropagationSettings, threads: int | 
             fine_radius=settings.fine_radius,
             threads=worker_count(threads),
         )
-    entry = _pick(name)
-    backend: PropagationBackend = getattr(importlib.import_module(entry.module), entry.attribute)(
-        threads=worker_count(threads)
-    )
+    entry = _pick(name, bundle)
+    make = getattr(importlib.import_module(entry.module), entry.attribute)
+    backend: PropagationBackend = make(*([bundle] if entry.in_bundle else []), threads=worker_count(threads))
     return backend
 
 
-def _pick(name: str) -> PropagationEntry:
+def _pick(name: str, bundle: Bundle | None) -> PropagationEntry:
     if name == "auto":
-        return next(entry for entry in PROPAGATION_BACKENDS if entry.check() is None)
+        return next(entry for entry in PROPAGATION_BACKENDS if entry.check(bundle) is None)
     for entry in PROPAGATION_BACKENDS:
         if entry.name == name:
-            reason = entry.check()
+            reason = entry.check(bundle)
             if reason is not None:
                 raise BackendError(f"propagation backend '{name}' cannot run here: {reason}; {entry.mend}")
             return entry

@@ -1,0 +1,41 @@
+"""Opening an ONNX Runtime session the way the backends here want it.  What the graph means is the backend's business.
+
+The package is imported when a session is opened: the runtime works without it when nothing needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fgvc_deploy.errors import BackendError
+
+MISSING = "ONNX Runtime is not installed; install it with `pip install 'fgvc-deploy[cpu]'`."
+
+
+def open_session(model: bytes, where: str, threads: int | None) -> Any:
+    """A session on the CPU that gives the same bits for the same input and number of threads.
+
+    `where` names the model in errors; `threads` None leaves the number to ONNX Runtime (the physical cores).  Raises
+    `BackendError` when ONNX Runtime is missing or cannot load the model.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise BackendError(MISSING) from None
+    options = ort.SessionOptions()
+    options.use_deterministic_compute = True
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    # Idle workers must sleep: between two calls the cores belong to others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Below "error" it writes to stderr, under our progress bar.
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base class
+        # Its first line reads "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : what is wrong."
+        reason = str(error).splitlines()[0].rpartition(" : ")[2].removesuffix(".")
+        raise BackendError(
+            f"{where} cannot be loaded by ONNX Runtime {ort.__version__} ({reason}); "
+            "update it with `pip install -U onnxruntime`, or export the checkpoint again."
+        ) from None
