@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from fgvc_deploy.doctor import Diagnosis, diagnose
+if TYPE_CHECKING:
+    from fgvc_deploy.doctor import Diagnosis
 
 
 def doctor(
@@ -22,6 +23,8 @@ def doctor(
 
     Exit code 2 when the bundle is damaged or nothing here can run it.
     """
+    from fgvc_deploy.doctor import diagnose
+
     diagnosis = diagnose(bundle)
     if as_json:
         print(json.dumps(_as_dict(diagnosis), indent=2))

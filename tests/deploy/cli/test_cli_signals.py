@@ -114,3 +114,23 @@ def test_both_ways_does_not_go_on_to_the_end(start: Callable[..., Run]) -> None:
     assert last.startswith("fgvc-deploy: stopped with Ctrl-C: ")
     assert "step" not in steps
     assert not any(name.startswith(".") for name in run.names())
+
+
+def test_ctrl_c_during_the_imports_prints_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        name == 'typer' and os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from fgvc_deploy.cli import main\n"
+        "main(['--help'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])},
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "fgvc-deploy: stopped; nothing is kept.\n")
