@@ -22,7 +22,7 @@ PACKAGES = (
     "training/fgvc_training",
     "benchmarks/fgvc_benchmarks",
 )
-SOURCES = (".py", ".cpp", ".cc", ".c", ".h", ".hpp", ".inc")
+SOURCES = (".py", ".cpp", ".cc", ".c", ".h", ".hpp", ".inc", ".inl")
 BENCH_PACKAGES = ("torch", "matplotlib", "pytest-benchmark")
 # Instruction sets that decide which kernels run.
 ISA = ("neon", "asimd", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
