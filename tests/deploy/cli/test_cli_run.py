@@ -131,6 +131,23 @@ def test_plain_lines_without_a_terminal(fgvc: Fgvc, video: Path) -> None:
     assert "\x1b" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("what", "steps"),
+    [
+        (("--grid", 2, "--query-frame", 4), 8),
+        (("--grid", 2, "--query-frame", 4, "--bidirectional"), 8 + 5),
+        (("--mask", "first.png", "--query-frame", 4), 4),
+        (("--mask", "first.png", "--query-frame", 4, "--bidirectional"), 5 + 4),
+    ],
+)
+def test_progress_ends_at_its_total(
+    what: tuple[object, ...], steps: int, fgvc: Fgvc, video: Path, tmp_path: Path
+) -> None:
+    _mask(tmp_path / "first.png")
+    done = fgvc("run", video, *what, "--size", "native", "--no-overlay", "--out", "out")
+    assert f": {steps} of {steps}\n" in done.err
+
+
 def test_results_are_not_overwritten_unasked(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
