@@ -33,15 +33,18 @@ def kernel_records() -> list[Record]:
     return [record("G/native", 0.15, ratios=ratios), record("G/sgemm", 0.09), failed("G/broken", "scores are wrong")]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    append(tmp_path / "latency.jsonl", latency_records())
-    append(tmp_path / "kernels.jsonl", kernel_records())
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records, and the report drawn from them."""
+    folder = tmp_path_factory.mktemp("results")
+    append(folder / "latency.jsonl", latency_records())
+    append(folder / "kernels.jsonl", kernel_records())
+    write_report(folder)
+    return folder
 
 
 def test_every_measured_case_stands_in_the_report_with_its_figures(folder: Path) -> None:
-    text = write_report(folder).read_text()
+    text = (folder / "report.md").read_text()
     for case in [*latency_records(), *kernel_records()]:
         assert f"| {case.case} |" in text
     assert "| memory=1 | 0.1235 | 0.2222 |" in text
@@ -51,14 +54,14 @@ def test_every_measured_case_stands_in_the_report_with_its_figures(folder: Path)
 
 
 def test_a_failed_case_has_a_reason_and_no_speed(folder: Path) -> None:
-    rows = [line for line in write_report(folder).read_text().splitlines() if line.startswith("| G/broken")]
+    rows = [line for line in (folder / "report.md").read_text().splitlines() if line.startswith("| G/broken")]
     assert len(rows) == 1
     assert rows[0].endswith("failed: scores are wrong |")
     assert not any(character.isdigit() for character in rows[0].split("failed")[0])
 
 
 def test_plots_are_svg_with_units_and_are_all_referred_to(folder: Path) -> None:
-    text = write_report(folder).read_text()
+    text = (folder / "report.md").read_text()
     drawn = sorted(path.name for path in folder.glob("*.svg"))
     assert drawn == [
         "kernels_share_of_sgemm.svg",
@@ -74,7 +77,6 @@ def test_plots_are_svg_with_units_and_are_all_referred_to(folder: Path) -> None:
 
 
 def test_drawing_again_changes_no_byte(folder: Path) -> None:
-    write_report(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     write_report(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -82,7 +84,6 @@ def test_drawing_again_changes_no_byte(folder: Path) -> None:
 
 def test_a_failed_case_is_not_in_the_plot(folder: Path) -> None:
     """memory=20 failed, which leaves one point, and one point is no curve."""
-    write_report(folder)
     assert not (folder / "latency_memory.svg").exists()
 
 
