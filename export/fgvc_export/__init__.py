@@ -11,7 +11,10 @@ from fgvc_deploy.errors import BackendError
 if TYPE_CHECKING:
     from fgvc_export.pipeline import ExportReport, Progress
 
-__all__ = ["export_bundle"]
+__all__ = ["DEFAULT_TARGETS", "export_bundle"]
+
+# The portable pair: any runtime of ONNX can track with these two files.
+DEFAULT_TARGETS = ("onnx", "propagation")
 
 _NEEDS = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
 
@@ -22,7 +25,7 @@ def export_bundle(
     *,
     arch: str = "auto",
     precision: str = "fp32",
-    targets: tuple[str, ...] = ("onnx",),
+    targets: tuple[str, ...] = DEFAULT_TARGETS,
     parity_clip: str | Path | None = None,
     overwrite: bool = False,
     training: str = "",

@@ -17,6 +17,7 @@ from fgvc_deploy.bundle.manifest import ParityFigure
 from fgvc_deploy.encoders.base import EncoderBackend, Float32Array, channels_last
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.preprocess.preprocess import Preprocessor
+from fgvc_deploy.propagation.base import PropagationBackend
 from fgvc_deploy.propagation.tiled import TiledBackend
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from fgvc_deploy.trackers.points import PointTracker
@@ -112,15 +113,22 @@ def track_figures(
     """p95 and maximum distance between the tracks of an 8x8 grid of points with either encoder, in source pixels."""
     track = track or track_points
     xy = grid_points(clip.frames[0].shape[0], clip.frames[0].shape[1])
-    theirs = track(reference, setup, clip, xy)
+    theirs, mine = (track(encoder, setup, clip, xy) for encoder in (reference, ours))
+    return judge_tracks(mine, theirs, lambda: track(RoundingNoise(reference), setup, clip, xy), clip, precision)
+
+
+def judge_tracks(
+    mine: Float32Array, theirs: Float32Array, noisy: Callable[[], Float32Array], clip: Clip, precision: str
+) -> list[ParityFigure]:
+    """Both figures of tracks [T, P, 2] beside the reference's; `noisy` is asked for when one is over its budget."""
     # Points that stay where they are would agree by doing nothing; the manifest shows that they moved.
     moved = float(np.median(np.linalg.norm(theirs[-1] - theirs[0], axis=1)))
-    detail = f"{clip.describe()}, {len(xy)} points, moved {moved:.2g} px (median)"
-    distances = _distances(track(ours, setup, clip, xy), theirs)
+    detail = f"{clip.describe()}, {theirs.shape[1]} points, moved {moved:.2g} px (median)"
+    distances = _distances(mine, theirs)
     figures = [judge(name, precision, value, detail) for name, value in distances.items()]
     if all(figure.passed for figure in figures):
         return figures
-    noise = _distances(track(RoundingNoise(reference), setup, clip, xy), theirs)
+    noise = _distances(noisy(), theirs)
     return [judge(name, precision, value, detail, noise[name]) for name, value in distances.items()]
 
 
@@ -130,9 +138,13 @@ def _distances(tracks: Float32Array, reference: Float32Array) -> dict[str, float
     return {"track_p95": float(np.percentile(distance, 95)), "track_max": float(distance.max())}
 
 
-def track_points(encoder: EncoderBackend, setup: Setup, clip: Clip, xy: Float32Array) -> Float32Array:
-    """Tracks float32 [T, P, 2] of points that lie on the first frame, by the plain NumPy propagation."""
-    engine = Engine(setup.encoder, setup.preprocess, setup.propagation, setup.default_size, encoder, TiledBackend())
+def track_points(
+    encoder: EncoderBackend, setup: Setup, clip: Clip, xy: Float32Array, matcher: PropagationBackend | None = None
+) -> Float32Array:
+    """Tracks float32 [T, P, 2] of points that lie on the first frame; by default with the plain NumPy propagation."""
+    engine = Engine(
+        setup.encoder, setup.preprocess, setup.propagation, setup.default_size, encoder, matcher or TiledBackend()
+    )
     tracker = PointTracker(engine, size=clip.size)
     tracker.add_points(xy)
     return np.stack([tracker.step(frame).xy for frame in clip.frames])

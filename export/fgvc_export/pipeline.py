@@ -11,8 +11,9 @@ from fgvc_deploy.bundle import Bundle, BundleDraft, ParityFigure, Payload, Prove
 from fgvc_export.budgets import enforce
 from fgvc_export.clip import Clip, load_clip
 from fgvc_export.parity import Setup, TorchEncoder, feature_figures, track_figures
+from fgvc_export.propagation_parity import propagation_track_figures, step_figures
 from fgvc_export.settings import encoder_settings, preprocess_settings, propagation_settings
-from fgvc_export.targets import Source, Target, build, chosen_targets, run
+from fgvc_export.targets import Choice, Source, build, chosen_targets, run
 from fgvc_export.weights import Weights, load_weights
 from fgvc_training.encoder.checkpoint import ImportReport
 
@@ -56,16 +57,16 @@ class ExportReport:
 def run_export(request: Request, progress: Progress | None = None) -> ExportReport:
     """Carry out a request; errors as `fgvc_export.export_bundle`."""
     tell = progress or (lambda message, fraction: None)
-    targets = chosen_targets(request.targets, request.precision)
+    choices = chosen_targets(request.targets, request.precision)
     check_destination(request.out, overwrite=request.overwrite)
     tell("reading the weights", 0.0)
     weights = load_weights(request.checkpoint, request.arch)
     clip = load_clip(request.parity_clip)
     setup = _setup(weights)
     payloads = []
-    for index, target in enumerate(targets):
-        part = _part(tell, 0.05 + 0.9 * index / len(targets), 0.9 / len(targets))
-        payloads.append(_payload(target, request, weights, setup, clip, part))
+    for index, choice in enumerate(choices):
+        part = _part(tell, 0.05 + 0.9 * index / len(choices), 0.9 / len(choices))
+        payloads.append(_payload(choice, weights, setup, clip, part))
     tell("writing the bundle", 0.95)
     bundle = write_bundle(_draft(request, weights, setup, payloads), request.out, overwrite=request.overwrite)
     tell("done", 1.0)
@@ -83,19 +84,42 @@ def _setup(weights: Weights) -> Setup:
     return Setup(encoder_settings(row), preprocess_settings(row), propagation_settings(row), row.default_size)
 
 
-def _payload(target: Target, request: Request, weights: Weights, setup: Setup, clip: Clip, tell: Progress) -> Payload:
-    """Build one artefact and pass it through the gate; raises `ParityError` when it misses a budget."""
-    tell(f"building {target.name}", 0.0)
-    content = build(target, Source(weights.module, setup.encoder, request.precision, _metadata(weights)))
-    ours, reference = run(target, content, setup.encoder), TorchEncoder(weights.module)
-    tell(f"comparing the features of {target.name}", 0.3)
-    figures = feature_figures(ours, reference, setup, clip, request.precision)
-    enforce(f"The {target.name} export", figures)
-    tell(f"comparing the tracks of {target.name} on the {clip.describe()}", 0.5)
-    figures += track_figures(ours, reference, setup, clip, request.precision)
-    enforce(f"The {target.name} export", figures)
-    name = target.file_name[request.precision]
-    return Payload(target.kind, target.name, name, content, request.precision, tuple(figures))
+def _payload(choice: Choice, weights: Weights, setup: Setup, clip: Clip, tell: Progress) -> Payload:
+    """Build one artefact and pass it through the gate of its kind; raises `ParityError` when it misses a budget."""
+    row, precision = choice
+    tell(f"building {row.name}", 0.0)
+    source = Source(weights.module, setup.encoder, setup.propagation, precision, _metadata(weights))
+    content = build(row, source)
+    gate = _propagation_gate if row.kind == "propagation" else _encoder_gate
+    figures = gate(choice, content, TorchEncoder(weights.module), setup, clip, tell)
+    return Payload(row.kind, row.runtime, row.file_name[precision], content, precision, tuple(figures))
+
+
+def _encoder_gate(
+    choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
+) -> list[ParityFigure]:
+    name, precision = choice.row.name, choice.precision
+    ours = run(choice.row, content, setup.encoder)
+    tell(f"comparing the features of {name}", 0.3)
+    figures = feature_figures(ours, reference, setup, clip, precision)
+    enforce(f"The {name} export", figures)
+    tell(f"comparing the tracks of {name} on the {clip.describe()}", 0.5)
+    figures += track_figures(ours, reference, setup, clip, precision)
+    enforce(f"The {name} export", figures)
+    return figures
+
+
+def _propagation_gate(
+    choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
+) -> list[ParityFigure]:
+    name = choice.row.name
+    tell(f"comparing the steps of {name}", 0.1)
+    figures = step_figures(content, reference, setup, clip)
+    enforce(f"The {name} export", figures, "the float64 reference")
+    tell(f"comparing the tracks of {name} on the {clip.describe()}", 0.5)
+    figures += propagation_track_figures(content, reference, setup, clip)
+    enforce(f"The {name} export", figures, "the NumPy propagation")
+    return figures
 
 
 def _metadata(weights: Weights) -> dict[str, str]:

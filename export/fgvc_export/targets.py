@@ -1,7 +1,7 @@
 """The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
 
-A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings) ->
-EncoderBackend`; the parity gate runs what was built.
+A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings) ->` the
+backend of its kind; the parity gate runs what was built.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fgvc_deploy.bundle.manifest import ArtefactKind
 from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.errors import BackendError, InputError
-from fgvc_deploy.settings import EncoderSettings
+from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 class Target:
     """One row.
 
-    `needs` are import names, `mend` the command that installs them; `file_name` is the artefact's path for each
-    precision that the target offers.
+    `runtime` is what runs the artefact (the target the manifest names); `needs` are import names, `mend` the command
+    that installs them; `file_name` is the artefact's path for each precision that the target offers.
     """
 
     name: str
     summary: str
     kind: ArtefactKind
+    runtime: str
     module: str
     file_name: dict[str, str]
     needs: tuple[str, ...]
@@ -45,9 +46,20 @@ TARGETS: dict[str, Target] = {
             name="onnx",
             summary="ONNX file of any frame size, run by ONNX Runtime",
             kind="encoder",
+            runtime="onnx",
             module="fgvc_export.onnx_target",
             file_name={"fp32": "encoder.onnx"},
             needs=("torch", "onnx", "onnxscript", "onnxruntime"),
+            mend="pip install 'fgvc-deploy[export]'",
+        ),
+        Target(
+            name="propagation",
+            summary="the propagation step as an ONNX file of any frame size, for any runtime and language",
+            kind="propagation",
+            runtime="onnx",
+            module="fgvc_export.propagation_target",
+            file_name={"fp32": "propagation.onnx"},
+            needs=("onnx", "onnxruntime"),
             mend="pip install 'fgvc-deploy[export]'",
         ),
     )
@@ -56,31 +68,46 @@ TARGETS: dict[str, Target] = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a target is built from: the encoder in PyTorch, in eval mode, its geometry, and texts for the file."""
+    """What a target is built from: the encoder in PyTorch, in eval mode, the settings, and texts for the file."""
 
     module: nn.Module
     settings: EncoderSettings
+    propagation: PropagationSettings
     precision: str
     metadata: dict[str, str]
 
 
-def chosen_targets(names: Sequence[str], precision: str) -> list[Target]:
-    """The rows called `names`, checked.
+class Choice(NamedTuple):
+    """A row and the precision to make it in."""
 
-    Raises `InputError` for an unknown target (listing the known), one given twice, none at all, or a precision that a
-    target does not offer; `BackendError` when a package is missing.
+    row: Target
+    precision: str
+
+
+def chosen_targets(names: Sequence[str], precision: str) -> list[Choice]:
+    """The targets called `names`, checked; `onnx:int8` is target `onnx` in precision `int8`.
+
+    `precision` is that of encoders whose name gives none; other kinds are fp32.  Raises `InputError` for an unknown
+    target (listing the known), one given twice, none at all, or a precision that a target does not offer;
+    `BackendError` when a package is missing.
     """
     if not names:
         raise InputError(f"No export target is given; choose from: {', '.join(TARGETS)}.")
-    for name in names:
-        if name not in TARGETS:
-            raise InputError(f"There is no export target {name!r}; choose from: {', '.join(TARGETS)}.")
-    if len(set(names)) < len(names):
+    choices = [_choice(name, precision) for name in names]
+    if len({(choice.row.name, choice.precision) for choice in choices}) < len(choices):
         raise InputError(f"An export target is given twice in {', '.join(names)}; give each once.")
-    rows = [TARGETS[name] for name in names]
-    for row in rows:
-        _check(row, precision)
-    return rows
+    for choice in choices:
+        _check(choice.row, choice.precision)
+    return choices
+
+
+def _choice(name: str, precision: str) -> Choice:
+    # The whole name first, for rows that have a colon of their own.
+    own, asked = (name, "") if name in TARGETS else name.rpartition(":")[::2]
+    if own not in TARGETS:
+        raise InputError(f"There is no export target {name!r}; choose from: {', '.join(TARGETS)}.")
+    row = TARGETS[own]
+    return Choice(row, asked or (precision if row.kind == "encoder" else "fp32"))
 
 
 def _check(row: Target, precision: str) -> None:
@@ -98,5 +125,5 @@ def build(row: Target, source: Source) -> bytes:
 
 
 def run(row: Target, content: bytes, settings: EncoderSettings) -> EncoderBackend:
-    """The artefact as an encoder, to compare it with its source."""
+    """The artefact of an encoder target as a backend, to compare it with its source."""
     return cast(EncoderBackend, importlib.import_module(row.module).run(content, settings))

@@ -57,7 +57,9 @@ def _parity(manifest: Manifest) -> Iterator[str]:
     rows = list(_parity_rows(manifest.artefacts))
     if not rows:
         return
-    yield "## Agreement with the PyTorch encoder"
+    yield "## Agreement with the reference"
+    yield ""
+    yield "Encoders beside the PyTorch encoder, propagation beside a float64 reference and the NumPy backend."
     yield ""
     yield "| file | figure | value | budget | |"
     yield "|---|---|---|---|---|"

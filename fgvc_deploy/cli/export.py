@@ -18,7 +18,7 @@ def export(
         str, typer.Option(help="resnet18_d1, edge_lite0, or auto: recognised by the names in the checkpoint.")
     ] = "auto",
     target: Annotated[
-        list[str] | None, typer.Option(help="What to make; repeat it for several. Default: onnx.")
+        list[str] | None, typer.Option(help="What to make; repeat it for several. Default: onnx and propagation.")
     ] = None,
     precision: Annotated[str, typer.Option(help="Precision of the weights.")] = "fp32",
     parity_clip: Annotated[
@@ -36,7 +36,7 @@ def export(
     Example: `fgvc-deploy export fgvc.pth --out fgvc-bundle`
     """
     try:
-        from fgvc_export import export_bundle
+        from fgvc_export import DEFAULT_TARGETS, export_bundle
     except ImportError as error:
         raise BackendError(
             f"exporting needs the package {error.name}: run `pip install 'fgvc-deploy[export]'`."
@@ -48,7 +48,7 @@ def export(
             out,
             arch=arch,
             precision=precision,
-            targets=tuple(target or ["onnx"]),
+            targets=tuple(target or DEFAULT_TARGETS),
             parity_clip=parity_clip,
             overwrite=overwrite,
             progress=tell,

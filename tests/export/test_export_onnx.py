@@ -16,7 +16,7 @@ from torch import nn
 
 from fgvc_export.folding import fold_batch_norm
 from fgvc_export.onnx_target import OPSET, _quiet_exporter, build
-from fgvc_export.settings import encoder_settings
+from fgvc_export.settings import encoder_settings, propagation_settings
 from fgvc_export.targets import Source
 from fgvc_training.encoder.architectures import ARCHITECTURES
 from fgvc_training.encoder.untrained import untrained_encoder
@@ -112,5 +112,6 @@ def test_only_the_two_known_remarks_are_silenced(caplog: pytest.LogCaptureFixtur
 @pytest.mark.slow
 def test_two_exports_are_the_same_bytes(exported: ExportOf) -> None:
     row = ARCHITECTURES["resnet18_d1"]
-    source = Source(untrained_encoder(row.name), encoder_settings(row), "fp32", {"arch": row.name})
+    settings = encoder_settings(row), propagation_settings(row)
+    source = Source(untrained_encoder(row.name), *settings, "fp32", {"arch": row.name})
     assert build(source) == build(source)

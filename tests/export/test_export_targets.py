@@ -26,7 +26,8 @@ def test_each_row_is_complete(name: str) -> None:
 
 
 def test_chosen_rows_come_in_the_order_given() -> None:
-    assert [row.name for row in chosen_targets(("onnx",), "fp32")] == ["onnx"]
+    chosen = chosen_targets(("propagation", "onnx"), "fp32")
+    assert [(row.name, precision) for row, precision in chosen] == [("propagation", "fp32"), ("onnx", "fp32")]
 
 
 @pytest.mark.parametrize(
