@@ -249,6 +249,15 @@ def test_mass_leaves_with_its_frame_but_for_the_first() -> None:
     assert group_with(labels, 2).mass().tolist() == [True, False, True, False]  # type: ignore[union-attr]
 
 
+def test_denormal_labels_are_stored_as_zero() -> None:
+    """Because processors multiply them many times slower; the smallest normal number stays."""
+    faint = np.array([[1.0], [1.2e-38], [1.1e-38], [1e-45]], np.float32)
+    group = group_with([faint, faint], 2)
+    for frame in group.frames:
+        np.testing.assert_array_equal(group.labels_of(frame), np.where(faint < 1.15e-38, 0, faint))
+    assert faint[2] > 0
+
+
 def test_mass_of_a_dropped_point_is_forgotten() -> None:
     labels = [np.eye(4, dtype=np.float32)[:, :2], np.eye(4, dtype=np.float32)[:, 2:]]
     group = group_with(labels, 3)
