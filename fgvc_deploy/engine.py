@@ -15,8 +15,8 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.preprocess import Preprocessor
 from fgvc_deploy.preprocess.size import parse_size, resolve_size
 from fgvc_deploy.propagation.base import FeatureMap, PropagationBackend
-from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
+from fgvc_deploy.stages import StageTimer
 
 Size = str | tuple[int, int] | None
 

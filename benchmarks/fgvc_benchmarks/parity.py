@@ -59,9 +59,9 @@ def render(rows: list[Row]) -> str:
         "# Parity with the reference",
         "",
         "How far this project is from the outputs of the official FGVC code, case by case. Written by `make parity`",
-        "from the parity tests; do not edit. The reference's weights are random here (no trained checkpoint could be",
-        "had), so this shows equal arithmetic, not tracking quality. A budget is the tolerance the test fails at; its",
-        "reason stands in the test.",
+        "from the parity tests; do not edit. The reference's weights are random here (no trained checkpoint could",
+        "be had), so this shows equal arithmetic, not tracking quality. A budget is the tolerance the test fails",
+        "at; its reason stands in the test.",
         "",
         f"Measured with Python {platform.python_version()}, NumPy {version('numpy')}, torch {version('torch')}, "
         f"ONNX Runtime {version('onnxruntime')} on {platform.machine()}.",
@@ -71,10 +71,8 @@ def render(rows: list[Row]) -> str:
     ]
     for group in sorted(groups):
         worst = max(groups[group], key=_share)
-        lines.append(
-            f"| {group} | {GROUPS.get(group, '')} | {len(groups[group])} | {worst['case']} | {_figure(worst, 'value')} "
-            f"| {_figure(worst, 'budget')} |"
-        )
+        figures = f"{worst['case']} | {_figure(worst, 'value')} | {_figure(worst, 'budget')}"
+        lines.append(f"| {group} | {GROUPS.get(group, '')} | {len(groups[group])} | {figures} |")
     for group in sorted(groups):
         lines += ["", f"## {group}: {GROUPS.get(group, '')}", "", "| case | difference | budget | unit | note |"]
         lines.append("|---|---:|---:|---|---|")

@@ -2,9 +2,9 @@
 
 from fgvc_deploy.results.mask_writer import MaskWriter
 from fgvc_deploy.results.run_json import RunReport, UsageMeter, run_report
-from fgvc_deploy.stages import StageSummary, StageTimer
 from fgvc_deploy.results.tracks_writer import TracksWriter
 from fgvc_deploy.results.writer import ResultsFolder
+from fgvc_deploy.stages import StageSummary, StageTimer
 
 __all__ = [
     "MaskWriter",

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from fgvc_deploy.errors import SourceFault
-from fgvc_deploy.stages import StageSummary
 from fgvc_deploy.settings import FrozenModel
+from fgvc_deploy.stages import StageSummary
 from fgvc_deploy.video.base import FrameSource
 
 _PACKAGES = ("fgvc-deploy", "numpy", "av", "pillow", "pydantic", "onnxruntime", "onnxruntime-gpu", "MNN", "tensorrt")

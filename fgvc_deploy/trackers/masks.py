@@ -14,8 +14,8 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.labels.masks import MaskLabels, check_mask, mask_labels
 from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.readout.masks import read_masks
-from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.settings import Compat
+from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator
 
 Mask = NDArray[np.uint8]

@@ -18,8 +18,8 @@ from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.queries import check_in_frame, check_points
 from fgvc_deploy.readout.points import read_points
-from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.settings import Compat
+from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.label_group import LabelGroup
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
 from fgvc_deploy.trackers.propagator import Propagator
