@@ -95,24 +95,41 @@ def _both_ways(
     starts: NDArray[np.int64],
     on_frame: OnFrame | None,
 ) -> Iterator[PointFrame]:
-    fault: SourceFault | None = None
+    """Results of both passes.  A fault ends the first pass, an interrupt both: what there is comes first, then it."""
+    stopped: SourceFault | KeyboardInterrupt | None = None
     results: list[PointFrame] = []
     with FrameSpool() as spool:
         try:
             forward = _forward(spool.record(frames), tracker, xy, starts, on_frame)
             results.extend(result._replace(frame=_NO_FRAME) for result in forward)
-        except SourceFault as error:
-            fault = error
-        started = np.flatnonzero(starts < len(results))
-        if len(started):
-            newest = int(starts[started].max())
-            backward = spool.backward(newest)
-            for result in _forward(backward, tracker.renewed(), xy[started], newest - starts[started], on_frame):
-                _fill_before_query(results[newest - result.frame_index], result, started, starts)
-        for result, frame in zip(results, spool.forward(), strict=True):
+        except (SourceFault, KeyboardInterrupt) as error:
+            stopped = error
+        if not isinstance(stopped, KeyboardInterrupt):
+            try:
+                _fill_backwards(results, spool, tracker.renewed(), xy, starts, on_frame)
+            except KeyboardInterrupt as error:
+                stopped = error
+        # An interrupted pass may have recorded one frame that it did not finish.
+        for result, frame in zip(results, spool.forward(), strict=False):
             yield result._replace(frame=frame)
-    if fault:
-        raise fault
+    if stopped:
+        raise stopped
+
+
+def _fill_backwards(
+    results: list[PointFrame],
+    spool: FrameSpool,
+    tracker: PointTracker,
+    xy: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    on_frame: OnFrame | None,
+) -> None:
+    """Track from the latest query frame back to the first, filling in what lies before each query."""
+    started = np.flatnonzero(starts < len(results))
+    if len(started):
+        newest = int(starts[started].max())
+        for result in _forward(spool.backward(newest), tracker, xy[started], newest - starts[started], on_frame):
+            _fill_before_query(results[newest - result.frame_index], result, started, starts)
 
 
 def _fill_before_query(

@@ -293,3 +293,26 @@ def test_frames_that_no_query_needs_are_not_encoded(
     tracks = _offline(moving_clip, engine, query, bidirectional=bidirectional)
     assert counting.count == encoded
     assert tracks.shape == (1, 12, 2)
+
+
+@pytest.mark.parametrize(("stop_after", "kept", "before_query"), [(5, 5, False), (12 + 3, 12, True)])
+def test_an_interrupt_keeps_what_both_passes_have_done(
+    stop_after: int, kept: int, before_query: bool, quick_engine: EngineFactory, moving_clip: Clip
+) -> None:
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_after:
+            raise KeyboardInterrupt
+
+    query = np.array([[4, 20, 30]], np.float32)
+    results = []
+    frames = point_frames(moving_clip, PointTracker(quick_engine()), query, bidirectional=True, on_frame=stop)
+    with pytest.raises(KeyboardInterrupt):
+        results.extend(frames)
+    assert [r.frame_index for r in results] == list(range(kept))
+    assert np.isfinite(results[4].xy).all()
+    assert np.isfinite(results[3].xy).all() == before_query
+    assert np.isnan(results[0].xy).all()
