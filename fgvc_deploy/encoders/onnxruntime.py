@@ -6,7 +6,7 @@ from typing import Any
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
-from fgvc_deploy.errors import BundleError
+from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.onnx_session import open_session
 from fgvc_deploy.settings import EncoderSettings
 
@@ -39,7 +39,13 @@ class OnnxRuntimeEncoder:
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
         check_input(x)
-        (features,) = self._session.run(None, {self._input: x})
+        try:
+            (features,) = self._session.run(None, {self._input: x})
+        except Exception as error:  # its exceptions share no base class
+            raise BackendError(
+                f"ONNX Runtime cannot run {self._where} on a network size of {x.shape[3]}x{x.shape[2]} "
+                f"({str(error).splitlines()[0]}); choose a smaller --size if memory is short."
+            ) from error
         expected = tuple(-(-side // self._stride) for side in x.shape[2:])
         if features.shape[2:] != expected:
             raise BundleError(

@@ -160,3 +160,18 @@ def test_choosing_does_not_import_the_runtime() -> None:
     code = "import sys, fgvc_deploy.encoders.select as s; s.available(); print('onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_frame_that_the_runtime_cannot_take_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fgvc_deploy.encoders.onnxruntime import OnnxRuntimeEncoder
+
+    class Session:
+        def run(self, *_: object) -> None:
+            raise RuntimeError("[ONNXRuntimeError] : 6 : Failed to allocate memory")
+
+    encoder = OnnxRuntimeEncoder.__new__(OnnxRuntimeEncoder)
+    monkeypatch.setattr(encoder, "_session", Session(), raising=False)
+    monkeypatch.setattr(encoder, "_input", "x", raising=False)
+    monkeypatch.setattr(encoder, "_where", "bundle/: encoder.onnx", raising=False)
+    with pytest.raises(BackendError, match=r"64x48 .*Failed to allocate.*smaller --size"):
+        encoder.encode(np.zeros((1, 3, 48, 64), np.float32))
