@@ -98,8 +98,8 @@ def test_bound_holds(kind: str, seed: int, frames: int, channels: int, spread: f
     estimate = approximate + half_k.bias[None, :pixels] + shift[:, None]
     query_norm = (half_q.norm + half_q.error)[:pixels, None]
     bound = query_norm * half_k.error[None, :pixels] + half_q.error[:pixels, None] * half_k.norm[None, :pixels]
-    # float32 bias: half a unit in the last place of a number below 2.01.
-    slack = 2**-23
+    # The float32 sum behind the bias (docs/screening.md, step 4).
+    slack = (channels / 16 + 20) * 2**-22
     pairs = np.ix_(finite_q, finite_k)
     assert (np.abs(exact[pairs] - estimate[pairs]) <= bound[pairs] + slack).all()
 

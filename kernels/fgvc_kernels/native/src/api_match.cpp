@@ -46,13 +46,15 @@ MatchJob plan_job(const fgvc_match_args& args, const WindowTables& tables) {
   return job;
 }
 
-// Small windows: a pair of tiles goes through all key frames while they stay in the cache.  Large ones: a square of
-// tiles goes through one key frame at a time, and the rows of that frame are what stays.
-void choose_groups(MatchJob& job, bool screened) {
-  job.group_w = 8;
-  job.group_h = 8;
-  (void)screened;
-  job.groups_x = (job.tiles_x + job.group_w - 1) / job.group_w;
+// Squares of 8 x 8 tiles reuse the key rows in a second-level cache best (measured on 2 MiB); fewer tiles where that
+// would leave threads without work.
+void choose_groups(MatchJob& job, int threads) {
+  job.group_w = job.group_h = 8;
+  const auto groups = [&job] {
+    job.groups_x = (job.tiles_x + job.group_w - 1) / job.group_w;
+    return int64_t(job.groups_x) * ((job.tiles_y + job.group_h - 1) / job.group_h);
+  };
+  while (groups() < 4 * threads && job.group_w * job.group_h > 2) (job.group_h > 1 ? job.group_h : job.group_w) /= 2;
 }
 
 struct Free {
@@ -62,7 +64,7 @@ struct Free {
 int32_t run_match(const fgvc_match_args& args, const Kernels& kernels) {
   const WindowTables tables(args.height, args.width, args.window == FGVC_CIRCLE, args.radius, args.screened != 0);
   MatchJob job = plan_job(args, tables);
-  choose_groups(job, args.screened != 0);
+  choose_groups(job, args.threads);
   const auto workspace = args.screened ? kernels.screened_workspace : kernels.exact_workspace;
   const auto match = args.screened ? kernels.match_screened : kernels.match_exact;
   const size_t bytes = size_t(workspace(job) + 63) / 64 * 64;

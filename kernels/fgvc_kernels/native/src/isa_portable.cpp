@@ -6,9 +6,9 @@
 #endif
 #define FGVC_NAMESPACE portable
 #define FGVC_GROUP 2
+#define FGVC_TILES 1
 #define FGVC_LANES "lanes_generic.h"
 #define FGVC_ENGINE "low_portable.inl"
-#define FGVC_LAG 0
 namespace fgvc::portable {
 constexpr int kPart = 4;
 }

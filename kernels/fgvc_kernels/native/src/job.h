@@ -80,7 +80,8 @@ struct Kernels {
   void (*propagate)(const PropagateJob&, Range);
 };
 
-// Runs of the tile whose first pixel is (x0, y0), nearest rows first; returns their number (<= job.max_runs).
-int plan_runs(const MatchJob& job, int x0, int y0, Run* runs);
+// Key rows that the tile whose first pixel is (x0, y0) reaches, nearest first, each as one Run of any length; returns
+// their number (<= job.height).
+int plan_rows(const MatchJob& job, int x0, int y0, Run* rows);
 
 }  // namespace fgvc

@@ -1,6 +1,6 @@
 // The body of one instruction set's translation unit.  Before including it the unit defines FGVC_NAMESPACE, FGVC_LANES
-// (a lanes_*.h), FGVC_GROUP (keys per fp32 micro-kernel) and, when it can screen, FGVC_ENGINE (a low_*.inl) and FGVC_LAG
-// (blocks between scoring and screening).
+// (a lanes_*.h), FGVC_GROUP and FGVC_TILES (keys and query tiles of the fp32 micro-kernel: their product and a few more
+// must fit the registers) and, when it can screen, FGVC_ENGINE (a low_*.inl).
 #include <math.h>
 #include <stdint.h>
 
@@ -10,6 +10,7 @@ namespace fgvc {
 namespace FGVC_NAMESPACE {
 
 constexpr int kGroup = FGVC_GROUP;
+constexpr int kMostTiles = FGVC_TILES;
 
 #include FGVC_LANES
 #include "workspace.inl"
@@ -20,6 +21,7 @@ constexpr int kGroup = FGVC_GROUP;
 #include "pack.inl"
 #include "propagate.inl"
 #ifdef FGVC_ENGINE
+#include "low.inl"
 #include FGVC_ENGINE
 #include "screen.inl"
 #include "match_screened.inl"

@@ -101,3 +101,9 @@ static inline unsigned bits(const Mask& mask) {
 #endif
 }
 #undef FGVC_EACH_PART
+
+// Sixteen rows of sixteen 32-bit words -> out[word * stride + row].
+static inline void transpose_block(const float* const* rows, float* out, int stride) {
+  for (int row = 0; row < 16; ++row)
+    for (int word = 0; word < 16; ++word) __builtin_memcpy(out + word * stride + row, rows[row] + word, 4);
+}

@@ -26,10 +26,11 @@ static inline void score_keys(const uint16_t* query, const uint16_t* keys, int c
   for (int i = 0; i < kHalfRun; ++i) _mm512_storeu_ps(out + i * kLanes, sums[i]);
 }
 
-// queries [C / 2][16][2]; keys: four runs of 16 rows, `channels` apart; out [4][kRun][16]
-static inline void score_block(const uint16_t* queries, const uint16_t* const* keys, int channels, float* out) {
+static inline void begin_block(const BlockInput&) {}
+
+static inline void end_block(const BlockInput& in, float* out) {
   for (int part = 0; part < 4 * kRun / kHalfRun; ++part) {
-    const uint16_t* first = keys[part * kHalfRun / kRun] + int64_t(part * kHalfRun % kRun) * channels;
-    score_keys(queries, first, channels, out + part * kHalfRun * kLanes);
+    const uint16_t* first = in.keys[part * kHalfRun / kRun] + int64_t(part * kHalfRun % kRun) * in.channels;
+    score_keys(in.queries, first, in.channels, out + part * kHalfRun * kLanes);
   }
 }

@@ -10,14 +10,15 @@ static inline float half_value(const uint16_t* at) {
   return value;
 }
 
-// queries [C / 2][16][2]; keys: four runs of 16 rows, `channels` apart; out [4][kRun][16]
-static void score_block(const uint16_t* queries, const uint16_t* const* keys, int channels, float* out) {
+static inline void begin_block(const BlockInput&) {}
+
+static inline void end_block(const BlockInput& in, float* out) {
   for (int key = 0; key < 4 * kRun; ++key) {
-    const uint16_t* row = keys[key / kRun] + int64_t(key % kRun) * channels;
+    const uint16_t* row = in.keys[key / kRun] + int64_t(key % kRun) * in.channels;
     float sums[kLanes] = {};
-    for (int channel = 0; channel < channels; ++channel) {
+    for (int channel = 0; channel < in.channels; ++channel) {
       const float value = half_value(row + channel);
-      const uint16_t* const at = queries + channel / 2 * (2 * kLanes) + channel % 2;
+      const uint16_t* const at = in.queries + channel / 2 * (2 * kLanes) + channel % 2;
       for (int lane = 0; lane < kLanes; ++lane) sums[lane] += half_value(at + 2 * lane) * value;
     }
     for (int lane = 0; lane < kLanes; ++lane) out[key * kLanes + lane] = sums[lane];

@@ -1,6 +1,5 @@
-// Once per frame: unit features, their centred bf16 copy, and the measured norms of the screening bound.
-// Included inside an ISA namespace.  Sums are double: the bound then needs no error analysis of its own
-// (docs/screening.md), and raw features of any finite size normalise correctly.
+// Once per frame: unit features, their centred bf16 copy, and the measured norms of the screening bound
+// (docs/screening.md).  Included inside an ISA namespace.
 
 // Sixteen partial sums, so that the compiler can keep them in registers.
 struct Sums {
@@ -51,50 +50,71 @@ static inline float from_bf16(uint16_t half) {
   return value;
 }
 
-struct HalfRow {
-  Sums bias, error, norm;
+// Sixteen partial sums of each, in float: their rounding is part of the bounds below.
+struct HalfSums {
+  float bias[kLanes], error[kLanes], norm[kLanes], length[kLanes];
 };
 
-static inline void halve_channel(HalfRow& row, int i, float unit, float centre, uint16_t* half) {
-  *half = to_bf16(unit - centre);
-  const double exact = double(unit) - double(centre);
-  const double error = exact - double(from_bf16(*half));
-  row.bias.part[i] += double(centre) * exact;
-  row.error.part[i] += error * error;
-  row.norm.part[i] += exact * exact;
+static inline float total(const float* part) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += part[i];
+  return sum;
 }
 
-// Rows whose bound is not finite never match; their key bias -inf says so.
-static void halve_pixel(const PackJob& job, int64_t pixel) {
+static inline void halve_block(const float* unit, const float* centre, int count, uint16_t* half, HalfSums& sums) {
+  for (int i = 0; i < count; ++i) {
+    const float moved = unit[i] - centre[i];
+    half[i] = to_bf16(moved);
+    const float error = moved - from_bf16(half[i]);
+    sums.bias[i] += centre[i] * moved;
+    sums.error[i] += error * error;
+    sums.norm[i] += moved * moved;
+    sums.length[i] += unit[i] * unit[i];
+  }
+}
+
+static bool all_finite(const float* row, int channels) {
+  float product = 0;
+  for (int channel = 0; channel < channels; ++channel) product += row[channel] * 0;
+  return product == 0;
+}
+
+static void halve_nothing(const PackJob& job, int64_t pixel) {
+  uint16_t* half = job.rows + pixel * job.padded_channels;
+  for (int channel = 0; channel < job.padded_channels; ++channel) half[channel] = 0;
+  job.bias[pixel] = -__builtin_inff();
+  job.error[pixel] = job.norm[pixel] = 0;
+}
+
+// A pixel that is not finite never matches: its bias of -inf says so.  False when the pixel is longer than 1.001.
+static bool halve_pixel(const PackJob& job, int64_t pixel) {
   const float* unit = job.unit + pixel * job.channels;
   uint16_t* half = job.rows + pixel * job.padded_channels;
-  HalfRow row = {};
+  HalfSums sums = {};
   int channel = 0;
   for (; channel + kLanes <= job.channels; channel += kLanes)
-    for (int i = 0; i < kLanes; ++i)
-      halve_channel(row, i, unit[channel + i], job.centre[channel + i], half + channel + i);
-  for (int i = 0; channel < job.channels; ++channel, ++i)
-    halve_channel(row, i, unit[channel], job.centre[channel], half + channel);
-  for (; channel < job.padded_channels; ++channel) half[channel] = 0;
-  const double norm = __builtin_sqrt(row.norm.total()), error = __builtin_sqrt(row.error.total());
-  if (!(norm < 1e30)) {
-    for (channel = 0; channel < job.padded_channels; ++channel) half[channel] = 0;
-    job.bias[pixel] = -__builtin_inff();
-    job.error[pixel] = job.norm[pixel] = 0;
-    return;
+    halve_block(unit + channel, job.centre + channel, kLanes, half + channel, sums);
+  if (channel < job.channels)
+    halve_block(unit + channel, job.centre + channel, job.channels - channel, half + channel, sums);
+  for (channel = job.channels; channel < job.padded_channels; ++channel) half[channel] = 0;
+  const double length = total(sums.length);
+  if (!(length <= 1.001 * 1.001)) {
+    halve_nothing(job, pixel);
+    return !all_finite(unit, job.channels);
   }
-  const double sum_error = (job.padded_channels + 2) * 0x1p-23 * 1.01;
-  job.bias[pixel] = float(row.bias.total());
-  job.norm[pixel] = float((norm + 1e-30) * (1 + 0x1p-20));
-  job.error[pixel] = float((error + sum_error * (norm + error) + 1e-30) * (1 + 0x1p-20));
+  // Relative error of the sums, and of `moved`; of the bf16 products' own sum, per unit of both norms.
+  const double sum_error = 1 + (job.channels / kLanes + 20) * 0x1p-23;
+  const double product_error = (job.padded_channels + 2) * 0x1p-23 * 1.01;
+  const double norm = __builtin_sqrt(total(sums.norm)) * sum_error + 1e-17;
+  const double error = __builtin_sqrt(total(sums.error)) * sum_error + 0x1p-23 * norm + 1e-17;
+  job.bias[pixel] = total(sums.bias);
+  job.norm[pixel] = float(norm * (1 + 0x1p-22));
+  job.error[pixel] = float((error + product_error * (norm + error)) * (1 + 0x1p-22));
+  return true;
 }
 
 static int halve(const PackJob& job, Range range) {
   int too_long = 0;
-  for (int64_t pixel = range.begin; pixel < range.end; ++pixel) {
-    const double squared = squared_norm(job.unit + pixel * job.channels, job.channels);
-    if (squared > 1.001 * 1.001 && squared < __builtin_inf()) ++too_long;
-    halve_pixel(job, pixel);
-  }
+  for (int64_t pixel = range.begin; pixel < range.end; ++pixel) too_long += !halve_pixel(job, pixel);
   return too_long;
 }

@@ -15,28 +15,17 @@ struct ScreenTile {
   float query_norm, query_error;  // largest over the live lanes
   float slack;                    // rounding of what is not a bf16 sum
   int n_hits;
-  uint16_t* packed;  // [padded C / 2][16][2] bf16
+  bool warm;         // the first block has set a threshold
+  uint16_t* packed;  // [padded C / 2][16][2] bf16: pairs of channels side by side, as every engine wants them
   Hits hits;
   TopK lower;  // best lower bounds
   TopK best;   // exact scores of the keys settled so far
 };
 
-// [padded C / 2][16][2]: pairs of channels side by side, as every bf16 dot product wants its second operand.
-static void pack_queries(const MatchJob& job, const Place& place, uint16_t* packed) {
-  static const uint32_t kNothing[1] = {0};
-  uint32_t* pairs = reinterpret_cast<uint32_t*>(packed);
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const bool live = place.live >> lane & 1;
-    const uint16_t* row =
-        live ? job.query_half->rows + lane_pixel(job, place, lane) * job.padded_channels : nullptr;
-    for (int pair = 0; pair < job.padded_channels / 2; ++pair)
-      __builtin_memcpy(pairs + pair * kLanes + lane, live ? row + 2 * pair : (const uint16_t*)kNothing, 4);
-  }
-}
-
 static void start_tile(const MatchJob& job, const Place& place, ScreenTile& tile) {
   tile.place = place;
   tile.n_hits = 0;
+  tile.warm = false;
   tile.query_norm = tile.query_error = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(place.live >> lane & 1)) continue;
@@ -46,29 +35,12 @@ static void start_tile(const MatchJob& job, const Place& place, ScreenTile& tile
     if (norm > tile.query_norm) tile.query_norm = norm;
     if (error > tile.query_error) tile.query_error = error;
   }
-  tile.slack = float((job.channels + 2) * 0x1p-23 * 1.01 + 0x1p-18);
-  pack_queries(job, tile.place, tile.packed);
+  // The fp32 sum, the sum behind `bias`, and the few additions on the way.
+  tile.slack = float((job.channels + 2) * 0x1p-23 * 1.01 + (job.channels / kLanes + 20) * 0x1p-22 + 0x1p-18);
+  transpose_tile(job, tile.place, reinterpret_cast<const float*>(job.query_half->rows), job.padded_channels / 2,
+                 kLanes, reinterpret_cast<float*>(tile.packed));
   clear(tile.lower, tile.place.live);
   clear(tile.best, tile.place.live);
-}
-
-// Exact scores for every hit that can still matter; the list is empty afterwards.  queries: [C][16] scratch.
-static void settle_hits(const MatchJob& job, ScreenTile& tile, float* queries, int64_t* stats) {
-  const Lanes threshold = worst(tile.lower);
-  const int32_t pixels = job.height * job.width;
-  transpose_queries(job, tile.place, queries);
-  ExactBatch batch;
-  batch.count = 0;
-  for (int i = 0; i < tile.n_hits; ++i) {
-    const unsigned lanes = bits(greater(load(tile.hits.upper + i * kLanes), threshold)) & tile.hits.masks[i];
-    if (!lanes) continue;
-    stats[FGVC_STAT_RESCORED] += __builtin_popcount(lanes);
-    const int32_t position = tile.hits.positions[i];
-    const float* key = job.keys[position / pixels] + int64_t(position % pixels) * job.channels;
-    add_to_batch(batch, key, lanes, position, queries, job.channels, tile.best);
-  }
-  settle_batch(batch, queries, job.channels, tile.best);
-  tile.n_hits = 0;
 }
 
 static void drop_stale_hits(ScreenTile& tile) {
@@ -76,12 +48,38 @@ static void drop_stale_hits(ScreenTile& tile) {
   int kept = 0;
   for (int i = 0; i < tile.n_hits; ++i) {
     const Lanes upper = load(tile.hits.upper + i * kLanes);
-    if (!(bits(greater(upper, threshold)) & tile.hits.masks[i])) continue;
+    const unsigned lanes = bits(greater(upper, threshold)) & tile.hits.masks[i];
     store(tile.hits.upper + kept * kLanes, upper);
     tile.hits.positions[kept] = tile.hits.positions[i];
-    tile.hits.masks[kept++] = tile.hits.masks[i];
+    tile.hits.masks[kept] = uint16_t(lanes);
+    kept += lanes != 0;
   }
   tile.n_hits = kept;
+}
+
+// The hits of a tile, as score_list wants them.
+struct HitKeys {
+  const float* const* frames;
+  int64_t channels;
+  int32_t pixels;
+  const Hits& hits;
+  int count;
+
+  const float* key(int i) const {
+    return frames[hits.positions[i] / pixels] + hits.positions[i] % pixels * channels;
+  }
+  unsigned mask(int, int i) const { return hits.masks[i]; }
+  int32_t position(int i) const { return hits.positions[i]; }
+};
+
+// Exact scores for every hit that can still matter; the list is empty afterwards.  queries: [C][kQueryStride] scratch.
+static void settle_hits(const MatchJob& job, ScreenTile& tile, float* queries, int64_t* stats) {
+  drop_stale_hits(tile);
+  transpose_tile(job, tile.place, job.query, job.channels, kQueryStride, queries);
+  const HitKeys keys = {job.keys, job.channels, job.height * job.width, tile.hits, tile.n_hits};
+  score_list<1>(keys, queries, job.channels, &tile.best);
+  for (int i = 0; i < tile.n_hits; ++i) stats[FGVC_STAT_RESCORED] += __builtin_popcount(tile.hits.masks[i]);
+  tile.n_hits = 0;
 }
 
 // Room for one more block: first by forgetting, then by settling.  Nothing is ever lost.
@@ -93,27 +91,52 @@ static inline void make_room(const MatchJob& job, ScreenTile& tile, float* queri
   settle_hits(job, tile, queries, stats);
 }
 
-// scores [count][16] bf16 sums of one run; `half` is the key frame's.  Appends the keys that may be among the best.
-static inline void screen_run(ScreenTile& tile, const fgvc_half& half, const Run& run, int32_t first_position,
-                              const float* scores, int64_t* stats) {
-  alignas(64) float margin[kRun], offset[kRun];
+// Of the keys of one run: how far a score may be from its bf16 sum, and what makes the sum an upper bound.
+struct alignas(64) Margins {
+  float margin[kRun], offset[kRun];
+};
+
+static inline void measure(const ScreenTile& tile, const fgvc_half& half, const Run& run, Margins& margins) {
+  const float *error = half.error + run.key, *norm = half.norm + run.key, *bias = half.bias + run.key;
   for (int i = 0; i < kRun; ++i) {
-    margin[i] = tile.query_norm * half.error[run.key + i] + tile.query_error * half.norm[run.key + i] + tile.slack;
-    offset[i] = half.bias[run.key + i] + margin[i];
+    margins.margin[i] = tile.query_norm * error[i] + tile.query_error * norm[i] + tile.slack;
+    margins.offset[i] = bias[i] + margins.margin[i];
   }
-  Lanes threshold = worst(tile.lower);
+}
+
+// Every key of the first block enters the list of lower bounds, without the branches that finding them one by one costs.
+static inline void warm_up(const ScreenTile& tile, const Margins& margins, const Run& run, const float* scores) {
   for (int i = 0; i < run.count; ++i) {
-    const Lanes upper = add(load(scores + i * kLanes), broadcast(offset[i]));
-    const unsigned lanes = bits(greater(upper, threshold)) & run.masks[i];
-    if (__builtin_expect(lanes == 0, 1)) continue;
-    store(tile.hits.upper + tile.n_hits * kLanes, upper);
-    tile.hits.positions[tile.n_hits] = first_position + i;
-    tile.hits.masks[tile.n_hits++] = uint16_t(lanes);
-    ++stats[FGVC_STAT_HITS];
-    const Lanes lower = subtract(upper, broadcast(2 * margin[i]));
-    const unsigned rising = bits(greater(lower, threshold)) & lanes;
-    if (!rising) continue;
-    insert_scores(tile.lower, only(rising, lower));
-    threshold = worst(tile.lower);
+    const Lanes lower = add(load(scores + i * kLanes), broadcast(margins.offset[i] - 2 * margins.margin[i]));
+    insert_scores(tile.lower, only(run.masks[i], lower));
+  }
+}
+
+// Notes a key that may be among the best of `lanes`; returns the threshold from here on.
+static __attribute__((noinline)) Lanes admit(ScreenTile& tile, Lanes upper, unsigned lanes, int32_t position,
+                                             float margin) {
+  store(tile.hits.upper + tile.n_hits * kLanes, upper);
+  tile.hits.positions[tile.n_hits] = position;
+  tile.hits.masks[tile.n_hits++] = uint16_t(lanes);
+  const Lanes threshold = worst(tile.lower);
+  if (!tile.warm) return threshold;
+  const Lanes lower = subtract(upper, broadcast(2 * margin));
+  const unsigned rising = bits(greater(lower, threshold)) & lanes;
+  if (!rising) return threshold;
+  insert_scores(tile.lower, only(rising, lower));
+  return worst(tile.lower);
+}
+
+// scores [count][16] bf16 sums of one run.  Appends the keys that may be among the best.
+static inline void screen_run(ScreenTile& tile, const Margins& margins, const Run& run, int32_t first_position,
+                              const float* scores) {
+  Lanes threshold = worst(tile.lower);
+  const uint16_t* const masks = run.masks;
+  const int count = run.count;
+#pragma GCC unroll 4
+  for (int i = 0; i < count; ++i) {
+    const Lanes upper = add(load(scores + i * kLanes), broadcast(margins.offset[i]));
+    const unsigned lanes = bits(greater(upper, threshold)) & masks[i];
+    if (__builtin_expect(lanes != 0, 0)) threshold = admit(tile, upper, lanes, first_position + i, margins.margin[i]);
   }
 }

@@ -20,16 +20,25 @@ static inline Place place_tile(const MatchJob& job, int tile_x, int tile_y) {
   return place;
 }
 
-// queries [C][16]: dead lanes are zero.
-static void transpose_queries(const MatchJob& job, const Place& place, float* queries) {
+// source: rows of `words` 32-bit words, one row per pixel; out: `words` rows of 16, `stride` words apart, zero in dead
+// lanes.
+static void transpose_tile(const MatchJob& job, const Place& place, const float* source, int words, int stride,
+                           float* out) {
+  static const float kZeros[16] = {};
+  const float* rows[kLanes];
+  int64_t step[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
-    if (!(place.live >> lane & 1)) {
-      for (int channel = 0; channel < job.channels; ++channel) queries[channel * kLanes + lane] = 0;
-      continue;
-    }
-    const float* row = job.query + lane_pixel(job, place, lane) * job.channels;
-    for (int channel = 0; channel < job.channels; ++channel) queries[channel * kLanes + lane] = row[channel];
+    const bool live = place.live >> lane & 1;
+    rows[lane] = live ? source + lane_pixel(job, place, lane) * words : kZeros;
+    step[lane] = live ? 16 : 0;
   }
+  int word = 0;
+  for (; word + 16 <= words; word += 16, out += 16 * stride) {
+    transpose_block(rows, out, stride);
+    for (int lane = 0; lane < kLanes; ++lane) rows[lane] += step[lane];
+  }
+  for (int i = 0; word < words; ++word, ++i)
+    for (int lane = 0; lane < kLanes; ++lane) out[i * stride + lane] = rows[lane][i];
 }
 
 // Pixels of the tile that exist but are not live get -inf and 0, like a list without keys.

@@ -87,29 +87,28 @@ int WindowTables::max_runs() const {
 
 namespace {
 
-Run* plan_row(const MatchJob& job, int x0, int y0, int y, Run* runs) {
+Run plan_row(const MatchJob& job, int x0, int y0, int y) {
   const Window& window = job.window;
   const int row = y - y0 + window.reach_y;
   const int begin = std::max(0, x0 + window.first[row]);
   const int end = std::min(job.width, x0 + window.last[row] + 1);
-  const uint16_t* masks = window.masks + int64_t(row) * window.pitch + window.reach_x - x0;
-  for (int x = begin; x < end; x += kRun) *runs++ = {y * job.width + x, std::min(kRun, end - x), masks + x};
-  return runs;
+  const uint16_t* masks = window.masks + int64_t(row) * window.pitch + window.reach_x;
+  return {y * job.width + begin, end - begin, masks + (begin - x0)};
 }
 
 }  // namespace
 
-int plan_runs(const MatchJob& job, int x0, int y0, Run* runs) {
+int plan_rows(const MatchJob& job, int x0, int y0, Run* rows) {
   const Window& window = job.window;
-  Run* next = runs;
+  Run* next = rows;
   const int bottom = std::min(job.height, y0 + window.tile_h);
-  for (int y = y0; y < bottom; ++y) next = plan_row(job, x0, y0, y, next);
+  for (int y = y0; y < bottom; ++y) *next++ = plan_row(job, x0, y0, y);
   for (int ring = 1; ring <= window.reach_y; ++ring) {
     const int above = y0 - ring, below = y0 + window.tile_h - 1 + ring;
-    if (above >= 0) next = plan_row(job, x0, y0, above, next);
-    if (below < job.height) next = plan_row(job, x0, y0, below, next);
+    if (above >= 0) *next++ = plan_row(job, x0, y0, above);
+    if (below < job.height) *next++ = plan_row(job, x0, y0, below);
   }
-  return int(next - runs);
+  return int(next - rows);
 }
 
 }  // namespace fgvc
