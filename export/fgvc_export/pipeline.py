@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fgvc_deploy.bundle import Bundle, BundleDraft, ParityFigure, Payload, Provenance, check_destination, write_bundle
+from fgvc_deploy.bundle import (
+    Bundle,
+    BundleDraft,
+    ParityFigure,
+    ParityNotRun,
+    Payload,
+    Provenance,
+    check_destination,
+    write_bundle,
+)
 from fgvc_export.budgets import enforce
 from fgvc_export.clip import Clip, load_clip
 from fgvc_export.parity import Setup, TorchEncoder, feature_figures, track_figures
@@ -46,12 +55,19 @@ class ExportReport:
 
     def lines(self) -> list[str]:
         """For people: one line each for the checkpoint, every figure, and the bundle."""
-        size = sum(artefact.bytes for artefact in self.bundle.manifest.artefacts)
+        artefacts = self.bundle.manifest.artefacts
+        size = sum(artefact.bytes for artefact in artefacts)
         return [
             self.imported.summary() if self.imported else "untrained weights",
-            *(f"{f.figure} {f.value:.6g} {f.unit}".rstrip() + f" ({f.detail})" for f in self.figures),
-            f"{self.bundle.path}: {len(self.bundle.manifest.artefacts)} files, {size / 1e6:.1f} MB",
+            *(_line(artefact.path, entry) for artefact in artefacts for entry in artefact.parity),
+            f"{self.bundle.path}: {len(artefacts)} files, {size / 1e6:.1f} MB",
         ]
+
+
+def _line(path: str, entry: ParityFigure | ParityNotRun) -> str:
+    if isinstance(entry, ParityNotRun):
+        return f"{path}: {entry.figure} not measured: {entry.not_run}"
+    return f"{path}: {entry.figure} {entry.value:.6g} {entry.unit}".rstrip() + f" ({entry.detail})"
 
 
 def run_export(request: Request, progress: Progress | None = None) -> ExportReport:

@@ -40,10 +40,15 @@ DOCS = {
 
 
 def build(source: Source) -> bytes:
-    """The ONNX file; its inputs and outputs are described in `DOCS` and in the file."""
+    """The ONNX file with the settings of a source as its defaults."""
+    return build_graph(source.propagation, source.metadata)
+
+
+def build_graph(settings: PropagationSettings, metadata: dict[str, str]) -> bytes:
+    """The ONNX file; its inputs and outputs are described in `DOCS` and in the file itself."""
     model = parser.parse_model(resources.files("fgvc_export").joinpath(GRAPH).read_text(encoding="utf-8"))
-    _set_defaults(model, source.propagation)
-    _describe(model, source.metadata)
+    _set_defaults(model, settings)
+    _describe(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

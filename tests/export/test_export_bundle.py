@@ -18,7 +18,7 @@ from fgvc_deploy.bundle import ParityFigure, open_bundle
 from fgvc_deploy.encoders import select
 from fgvc_deploy.encoders.base import channels_last
 from fgvc_deploy.errors import CheckpointError, InputError, OutputError, ParityError
-from fgvc_export import export_bundle, pipeline
+from fgvc_export import export_bundle, pipeline, targets
 from fgvc_export.clip import Clip, load_clip
 from fgvc_export.synthetic_clip import synthetic_clip
 from fgvc_training.encoder.architectures import ARCHITECTURES
@@ -41,7 +41,10 @@ def quick(exported: ExportOf, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Spare most of the time: ONNX of the same weights, built once, and a shorter clip; the gate is the real one."""
     bundle = exported("edge_lite0").report.bundle
     content = bytes(bundle.read(bundle.find(kind="encoder")))
-    monkeypatch.setattr(pipeline, "build", lambda target, source: content)
+    build = targets.build
+    monkeypatch.setattr(
+        pipeline, "build", lambda row, source: content if row.kind == "encoder" else build(row, source)
+    )
     short = Clip("synthetic clip", synthetic_clip()[:5], "native")
     monkeypatch.setattr(pipeline, "load_clip", lambda source: load_clip(source) if source else short)
     return content
@@ -63,21 +66,22 @@ def test_what_the_manifest_says(exported: ExportOf, arch: str) -> None:
     assert manifest.provenance.weights == "untrained weights"
     assert manifest.provenance.checkpoint is None
     assert {"torch", "onnx", "onnxruntime", "fgvc-deploy"} <= manifest.provenance.versions.keys()
-    assert [artefact.path for artefact in manifest.artefacts] == ["encoder.onnx", "MODEL_CARD.md"]
+    assert [(artefact.kind, artefact.target, artefact.path) for artefact in manifest.artefacts] == [
+        ("encoder", "onnx", "encoder.onnx"),
+        ("propagation", "onnx", "propagation.onnx"),
+        ("document", "markdown", "MODEL_CARD.md"),
+    ]
 
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_every_figure_is_measured_and_within_its_budget(exported: ExportOf, arch: str) -> None:
     report = exported(arch).report
-    figures = report.bundle.find(kind="encoder").parity
-    assert figures == report.figures
-    assert [figure.figure for figure in figures] == [
-        "feature_cosine_min",
-        "feature_error_max",
-        "track_p95",
-        "track_max",
-    ]
-    for figure in figures:
+    encoder, propagation = (report.bundle.find(kind=kind).parity for kind in ("encoder", "propagation"))
+    assert (*encoder, *propagation) == report.figures
+    tracks = ["track_p95", "track_max"]
+    assert [figure.figure for figure in encoder] == ["feature_cosine_min", "feature_error_max", *tracks]
+    assert [figure.figure for figure in propagation] == ["match_score_max", "carried_label_max", *tracks]
+    for figure in report.figures:
         assert isinstance(figure, ParityFigure)
         assert figure.passed
         assert "synthetic clip" in figure.detail
@@ -111,8 +115,10 @@ def test_a_checkpoint_and_its_terms_are_recorded(quick: bytes, checkpoint: Path,
     assert "imported from mine.safetensors" in provenance.weights
     lines = report.lines()
     assert lines[0] == "mine.safetensors: fgvc-deploy edge_lite0, 198 tensors"
-    assert lines[-1].startswith(f"{out}: 2 files, 2.8 MB")
-    assert len(lines) == 6
+    assert lines[1].startswith("encoder.onnx: feature_cosine_min ")
+    assert lines[5].startswith("propagation.onnx: match_score_max ")
+    assert lines[-1].startswith(f"{out}: 3 files, 2.8 MB")
+    assert len(lines) == 10
 
 
 def broken(content: bytes) -> bytes:
