@@ -64,7 +64,7 @@ def test_halves_are_rounded_and_measured(isa: str, channels: int) -> None:
     assert (np.abs(rows[:70, :channels] - exact) <= 2**-8 * 1.001 * np.abs(exact) + 1e-30).all()
     error = np.linalg.norm(rows[:70, :channels] - exact, axis=1)
     norm = np.linalg.norm(exact, axis=1)
-    # `error` also covers the sum of the bf16 products, (C + 2) 2**-23 of the norms, and the rounding of the difference.
+    # `error` also covers the sum of the bf16 products, (C + 2) 2**-23 of the norms, and the float32 difference.
     extra = ((rows.shape[1] + 2) * 1.02 + 1.02) * 2**-23 * (norm + error)
     assert (half.error[:70] >= error).all()
     assert (half.error[:70] <= (error + extra) * (1 + 1e-5) + 1e-16).all()
