@@ -9,6 +9,7 @@ from typing import cast
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import EncoderBackend
+from fgvc_deploy.encoders.race import fastest
 from fgvc_deploy.errors import BackendError, InputError
 
 
@@ -27,13 +28,20 @@ class EncoderEntry:
     mend: str
 
 
-# In order of preference for `auto`.
+# In order of preference for `auto` between backends of about the same speed.
 ENCODER_BACKENDS: tuple[EncoderEntry, ...] = (
     EncoderEntry(
         name="onnxruntime",
         target="onnx",
         module="fgvc_deploy.encoders.onnxruntime",
         needs="onnxruntime",
+        mend="pip install 'fgvc-deploy[cpu]'",
+    ),
+    EncoderEntry(
+        name="mnn",
+        target="mnn",
+        module="fgvc_deploy.encoders.mnn",
+        needs="MNN",
         mend="pip install 'fgvc-deploy[cpu]'",
     ),
 )
@@ -55,8 +63,10 @@ def available(bundle: Bundle | None = None) -> list[Availability]:
 def create(
     bundle: Bundle, name: str = "auto", *, threads: int | None = None, precision: str = "fp32"
 ) -> EncoderBackend:
-    """Make the backend called `name`, or the first that can run this bundle here.
+    """Make the backend called `name`, or for `auto` the fastest that can run this bundle here.
 
+    Where several can, each encodes a small frame first (`race.py`), so on a busy machine `auto` may choose
+    differently; their features differ by rounding.
     `threads`: how many threads an operator may use, None for the runtime's own choice.
     Raises `InputError` for an unknown name, `BackendError` when it cannot run here and says what mends it,
     `BundleError` when the bundle lacks its artefact.
@@ -65,13 +75,24 @@ def create(
         raise InputError(f"threads must be at least 1, not {threads}.")
     if name != "auto":
         return _make(_entry(name), bundle, threads, precision)
-    obstacles = []
+    candidates, obstacles = _candidates(bundle, threads, precision)
+    if not candidates:
+        raise BackendError("No encoder backend can run this bundle here. " + " ".join(obstacles))
+    return candidates[0] if len(candidates) == 1 else fastest(candidates)
+
+
+def _candidates(bundle: Bundle, threads: int | None, precision: str) -> tuple[list[EncoderBackend], list[str]]:
+    """Every backend that can be made, and why the others cannot."""
+    candidates, obstacles = [], []
     for entry in ENCODER_BACKENDS:
         obstacle = _obstacle(entry, bundle, precision)
-        if obstacle is None:
-            return _make(entry, bundle, threads, precision)
-        obstacles.append(obstacle)
-    raise BackendError("No encoder backend can run this bundle here. " + " ".join(obstacles))
+        try:
+            if obstacle is None:
+                candidates.append(_make(entry, bundle, threads, precision))
+        except BackendError as error:
+            obstacle = f"{entry.name}: {error}"
+        obstacles += [obstacle] if obstacle else []
+    return candidates, obstacles
 
 
 def _entry(name: str) -> EncoderEntry:
