@@ -17,6 +17,8 @@ from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Matches, Wind
 from fgvc_kernels import native
 
 Precision = Literal["auto", "bf16", "fp32"]
+# The kernels want a multiple of this many channels; zeros beyond them change no score.
+CHANNEL_STEP = 8
 # Sampled rows for the mean feature: enough for a centre, whose only effect is speed.
 CENTRE_ROWS = 1024
 
@@ -60,9 +62,11 @@ class NativeBackend:
         self._centre: Float32Array | None = None
 
     def prepare(self, features: Float32Array) -> FeatureMap:
-        """Normalise raw features [H, W, C] and, when screening, pack the bf16 copy."""
+        """Normalise raw features [H, W, C], C padded to a multiple of 8, and pack the bf16 copy when screening."""
         height, width, channels = features.shape
         raw = np.ascontiguousarray(features, np.float32).reshape(height * width, channels)
+        if channels % CHANNEL_STEP:
+            raw = np.pad(raw, ((0, 0), (0, -channels % CHANNEL_STEP)))
         unit = native.normalise(raw, threads=self.threads, isa=self.isa)
         packed = PackedFrame(self._halve(unit, self._choose_centre(unit))) if self.screened else None
         return FeatureMap((height, width), unit, packed)

@@ -50,6 +50,9 @@ CASES = [
     Case((12, 11), 40, 2, "square", 99.5, 10),
     Case((18, 19), 64, 3, "square", 2.0, 10),
     Case((33, 18), 104, 2, "circle", 15.0, 10),
+    Case((10, 19), 512, 1, "circle", 3.5, 5),
+    Case((5, 6), 16, 2, "circle", np.inf, 10),
+    Case((5, 6), 16, 2, "square", np.inf, 10),
 ]
 
 

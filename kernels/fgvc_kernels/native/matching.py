@@ -72,6 +72,13 @@ def _check_frames(query: Float32Array, keys: Sequence[Float32Array], hw: tuple[i
         raise NativeArgumentError(f"{len(keys)} key frames of {pixels} pixels are too many for int32 positions.")
 
 
+def _check_settings(window: str, radius: float, topk: int, threads: int) -> None:
+    require_between("topk", topk, 1, MAX_TOPK)
+    require_between("threads", threads, 1, MAX_THREADS)
+    if window not in WINDOWS or not radius > 0:
+        raise NativeArgumentError(f"The window must be a circle or square of positive radius, not {window} {radius}.")
+
+
 def match(
     query: Float32Array,
     keys: Sequence[Float32Array],
@@ -88,16 +95,13 @@ def match(
     """Top-k over all key frames jointly (goldens items 8, 10-12), newest frame last for speed.
 
     `query` and each of `keys`: unit features float32 [H*W, C], C a multiple of 8.  `circle`: distance < radius,
-    `square`: |dx|, |dy| <= radius, in feature pixels.  With `halves` (query, keys) keys are screened in bf16 first:
-    same scores, bit for bit.  `active` bool [H*W]: other queries get -inf and 0.  A score that is not finite is never
-    chosen.  Scores do not depend on `threads`.  Raises NativeArgumentError, NativeUnavailableError.
+    `square`: |dx|, |dy| <= radius, in feature pixels (inf: every key).  With `halves` (query, keys) keys are screened
+    in bf16 first: same scores, bit for bit.  `active` bool [H*W]: other queries get -inf and 0.  A score that is not
+    finite is never chosen.  Scores do not depend on `threads`.  Raises NativeArgumentError, NativeUnavailableError.
     """
     _check_frames(query, keys, hw)
+    _check_settings(window, radius, topk, threads)
     pixels = hw[0] * hw[1]
-    require_between("topk", topk, 1, MAX_TOPK)
-    require_between("threads", threads, 1, MAX_THREADS)
-    if window not in WINDOWS or not (radius > 0 and math.isfinite(radius)):
-        raise NativeArgumentError(f"The window must be a circle or square of positive radius, not {window} {radius}.")
     if active is not None:
         require_array("active", active, np.bool_, (pixels,))
     if halves is not None:
@@ -114,7 +118,7 @@ def match(
         width=hw[1],
         channels=query.shape[1],
         window=WINDOWS[window],
-        radius=radius,
+        radius=min(radius, 2.0 * MAX_SIDE),
         topk=topk,
         n_keys=len(keys),
         screened=halves is not None,

@@ -62,7 +62,7 @@ def to_bf16(values: F64) -> F64:
 def to_int8(values: F64) -> F64:
     """Nearest multiple of the row's largest magnitude / 127."""
     scale = np.maximum(np.abs(values).max(-1, keepdims=True), 1e-30) / 127
-    return np.rint(values / scale) * scale
+    return np.asarray(np.rint(values / scale) * scale)
 
 
 def candidates(units: F32, radius: float, quantise: Callable[[F64], F64], centred: bool) -> tuple[float, float]:

@@ -63,7 +63,8 @@ int32_t fgvc_normalise(int32_t isa, int32_t threads, int64_t pixels, int32_t cha
   job.channels = channels;
   job.raw = raw;
   job.unit = unit;
-  over_pixels(threads, pixels, [&](Range range) { kernels->normalise(job, range); });
+  over_pixels(worthwhile_threads(threads, pixels * channels), pixels,
+              [&](Range range) { kernels->normalise(job, range); });
   return FGVC_OK;
 }
 
@@ -83,7 +84,8 @@ int32_t fgvc_halve(int32_t isa, int32_t threads, int64_t pixels, int32_t channel
   job.error = error;
   job.norm = norm;
   std::atomic<int> too_long{0};
-  over_pixels(threads, pixels, [&](Range range) { too_long += kernels->halve(job, range); });
+  over_pixels(worthwhile_threads(threads, pixels * channels), pixels,
+              [&](Range range) { too_long += kernels->halve(job, range); });
   pad_half(job, pixels);
   return too_long ? FGVC_E_NOT_UNIT : FGVC_OK;
 }
@@ -95,8 +97,10 @@ int32_t fgvc_propagate(int32_t isa, int32_t threads, int64_t pixels, int32_t top
   if (!kernels) return FGVC_E_ISA;
   if (bad_threads(threads) || pixels < 1 || topk < 1 || topk > 32 || n_keys < 1 || maps < 1) return FGVC_E_ARGUMENT;
   if (!scores || !positions || !labels || !out || !(temperature > 0)) return FGVC_E_ARGUMENT;
+  if (pixels * n_keys > INT32_MAX) return FGVC_E_ARGUMENT;
   const PropagateJob job = {pixels, topk, n_keys, maps, temperature, scores, positions, labels, out};
   if (bad_positions(job)) return FGVC_E_ARGUMENT;
-  over_pixels(threads, pixels, [&](Range range) { kernels->propagate(job, range); });
+  over_pixels(worthwhile_threads(threads, pixels * topk * (maps + 16) / 4), pixels,
+              [&](Range range) { kernels->propagate(job, range); });
   return FGVC_OK;
 }
