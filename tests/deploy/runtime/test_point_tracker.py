@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.pipeline import point_frames
+from fgvc_deploy.pipeline import PointFrame, point_frames
 from fgvc_deploy.trackers.points import PointStep, PointTracker
 
 EngineFactory = Callable[..., Engine]
@@ -308,7 +308,7 @@ def test_an_interrupt_keeps_what_both_passes_have_done(
             raise KeyboardInterrupt
 
     query = np.array([[4, 20, 30]], np.float32)
-    results = []
+    results: list[PointFrame] = []
     frames = point_frames(moving_clip, PointTracker(quick_engine()), query, bidirectional=True, on_frame=stop)
     with pytest.raises(KeyboardInterrupt):
         results.extend(frames)
