@@ -41,9 +41,9 @@ class Model:
     def engine(self, backend: str = "auto", propagation: PropagationSettings | None = None) -> Engine:
         """The shared parts of a tracker.
 
-        `backend` is `auto`, one name, or an encoder's and a propagation's joined by `+`, as in `onnxruntime+numpy`.
-        `propagation` replaces the bundle's settings.  Raises InputError for an unknown name, BackendError for one
-        that cannot run here.
+        `backend` is `auto`, one name, or an encoder's and a propagation's joined by `+`, as in `onnxruntime+numpy`;
+        `onnxruntime:int8` is an encoder in a lower precision, which `auto` never takes.  `propagation` replaces the
+        bundle's settings.  Raises InputError for an unknown name, BackendError for one that cannot run here.
         """
         manifest = self.bundle.manifest
         settings = propagation or manifest.propagation
@@ -64,7 +64,10 @@ class Model:
     def _encoder(self, name: str) -> EncoderBackend:
         """Kept apart from the engines: weights and session do not depend on the propagation."""
         if name not in self._encoders:
-            self._encoders[name] = encoders.create(self.bundle, name, threads=self._threads)
+            plain, _, precision = name.partition(":")
+            self._encoders[name] = encoders.create(
+                self.bundle, plain, threads=self._threads, precision=precision or "fp32"
+            )
         return self._encoders[name]
 
     def point_tracker(
@@ -174,15 +177,19 @@ def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Mod
 
 
 def split_backend(backend: str) -> tuple[str, str]:
-    """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`."""
+    """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`.
+
+    An encoder's keeps its precision, as in `onnxruntime:int8`.
+    """
     encoder_names = [entry.name for entry in encoders.ENCODER_BACKENDS]
     known = ["auto", *encoder_names, *propagation_names()]
     names = backend.split("+")
     for name in names:
-        if name not in known:
+        plain, colon, _ = name.partition(":")
+        if plain not in known or (colon and plain not in encoder_names):
             raise InputError(f"there is no backend {name!r}; choose from {', '.join(known)}, or join two by '+'.")
     chosen = (
-        [name for name in names if name in encoder_names],
+        [name for name in names if name.partition(":")[0] in encoder_names],
         [name for name in names if name in propagation_names()],
     )
     if any(len(of_one_kind) > 1 for of_one_kind in chosen):

@@ -18,6 +18,7 @@ from fgvc_deploy.encoders.onnxruntime import OnnxRuntimeEncoder
 from fgvc_deploy.errors import ParityError
 from fgvc_deploy.settings import EncoderSettings
 from fgvc_export.folding import fold_batch_norm
+from fgvc_export.quantised import quantise
 from fgvc_export.targets import Source
 
 # Read by ONNX Runtime and by MNN 3's converter; no newer, because the graph needs nothing newer and old runtimes lag.
@@ -30,6 +31,18 @@ def build(source: Source) -> bytes:
 
     N, H and W are open (H, W >= 32), batch norm is folded, weights are inside the file.
     """
+    content = fp32_file(source)
+    return quantise(content, source.frames()) if source.precision == "int8" else content
+
+
+def fp32_file(source: Source) -> bytes:
+    """The file in fp32, made once for all targets that start from it."""
+    if "onnx" not in source.shared:
+        source.shared["onnx"] = _fp32_file(source)
+    return source.shared["onnx"]
+
+
+def _fp32_file(source: Source) -> bytes:
     model = _export(fold_batch_norm(source.module))
     _strip(model)
     _describe(model, source)
@@ -39,7 +52,7 @@ def build(source: Source) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def run(content: bytes, settings: EncoderSettings) -> EncoderBackend:
+def run(content: bytes, settings: EncoderSettings, precision: str) -> EncoderBackend:
     """The file in ONNX Runtime."""
     return OnnxRuntimeEncoder(content, settings, where="the exported ONNX file")
 

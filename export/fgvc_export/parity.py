@@ -17,6 +17,7 @@ from fgvc_deploy.bundle.manifest import ParityFigure
 from fgvc_deploy.encoders.base import EncoderBackend, Float32Array, channels_last
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.preprocess.preprocess import Preprocessor
+from fgvc_deploy.preprocess.size import parse_size, resolve_size
 from fgvc_deploy.propagation.base import PropagationBackend
 from fgvc_deploy.propagation.tiled import TiledBackend
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
@@ -148,6 +149,13 @@ def track_points(
     tracker = PointTracker(engine, size=clip.size)
     tracker.add_points(xy)
     return np.stack([tracker.step(frame).xy for frame in clip.frames])
+
+
+def network_frames(clip: Clip, setup: Setup) -> list[Float32Array]:
+    """Every other frame of the clip as the encoder sees it when it tracks there, float32 [1, 3, H, W]."""
+    wanted = parse_size(clip.size, parse_size(setup.default_size))
+    preprocessor = Preprocessor(setup.preprocess)
+    return [preprocessor(frame, resolve_size(wanted, frame.shape[:2])) for frame in clip.frames[::2]]
 
 
 def grid_points(height: int, width: int) -> Float32Array:

@@ -19,7 +19,7 @@ from fgvc_deploy.bundle import (
 )
 from fgvc_export.budgets import enforce
 from fgvc_export.clip import Clip, load_clip
-from fgvc_export.parity import Setup, TorchEncoder, feature_figures, track_figures
+from fgvc_export.parity import Setup, TorchEncoder, feature_figures, network_frames, track_figures
 from fgvc_export.propagation_parity import propagation_track_figures, step_figures
 from fgvc_export.settings import encoder_settings, preprocess_settings, propagation_settings
 from fgvc_export.targets import Choice, Source, build, chosen_targets, run
@@ -80,9 +80,10 @@ def run_export(request: Request, progress: Progress | None = None) -> ExportRepo
     clip = load_clip(request.parity_clip)
     setup = _setup(weights)
     payloads = []
+    shared: dict[str, bytes] = {}
     for index, choice in enumerate(choices):
         part = _part(tell, 0.05 + 0.9 * index / len(choices), 0.9 / len(choices))
-        payloads.append(_payload(choice, weights, setup, clip, part))
+        payloads.append(_payload(choice, weights, setup, clip, shared, part))
     tell("writing the bundle", 0.95)
     bundle = write_bundle(_draft(request, weights, setup, payloads), request.out, overwrite=request.overwrite)
     tell("done", 1.0)
@@ -100,11 +101,21 @@ def _setup(weights: Weights) -> Setup:
     return Setup(encoder_settings(row), preprocess_settings(row), propagation_settings(row), row.default_size)
 
 
-def _payload(choice: Choice, weights: Weights, setup: Setup, clip: Clip, tell: Progress) -> Payload:
+def _payload(
+    choice: Choice, weights: Weights, setup: Setup, clip: Clip, shared: dict[str, bytes], tell: Progress
+) -> Payload:
     """Build one artefact and pass it through the gate of its kind; raises `ParityError` when it misses a budget."""
     row, precision = choice
-    tell(f"building {row.name}", 0.0)
-    source = Source(weights.module, setup.encoder, setup.propagation, precision, _metadata(weights))
+    tell(f"building {choice}", 0.0)
+    source = Source(
+        weights.module,
+        setup.encoder,
+        setup.propagation,
+        precision,
+        _metadata(weights),
+        lambda: network_frames(clip, setup),
+        shared,
+    )
     content = build(row, source)
     gate = _propagation_gate if row.kind == "propagation" else _encoder_gate
     figures = gate(choice, content, TorchEncoder(weights.module), setup, clip, tell)
@@ -114,27 +125,25 @@ def _payload(choice: Choice, weights: Weights, setup: Setup, clip: Clip, tell: P
 def _encoder_gate(
     choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
 ) -> list[ParityFigure]:
-    name, precision = choice.row.name, choice.precision
-    ours = run(choice.row, content, setup.encoder)
-    tell(f"comparing the features of {name}", 0.3)
-    figures = feature_figures(ours, reference, setup, clip, precision)
-    enforce(f"The {name} export", figures)
-    tell(f"comparing the tracks of {name} on the {clip.describe()}", 0.5)
-    figures += track_figures(ours, reference, setup, clip, precision)
-    enforce(f"The {name} export", figures)
+    ours = run(choice, content, setup.encoder)
+    tell(f"comparing the features of {choice}", 0.3)
+    figures = feature_figures(ours, reference, setup, clip, choice.precision)
+    enforce(f"The {choice} export", figures)
+    tell(f"comparing the tracks of {choice} on the {clip.describe()}", 0.5)
+    figures += track_figures(ours, reference, setup, clip, choice.precision)
+    enforce(f"The {choice} export", figures)
     return figures
 
 
 def _propagation_gate(
     choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
 ) -> list[ParityFigure]:
-    name = choice.row.name
-    tell(f"comparing the steps of {name}", 0.1)
+    tell(f"comparing the steps of {choice}", 0.1)
     figures = step_figures(content, reference, setup, clip)
-    enforce(f"The {name} export", figures, "the float64 reference")
-    tell(f"comparing the tracks of {name} on the {clip.describe()}", 0.5)
+    enforce(f"The {choice} export", figures, "the float64 reference")
+    tell(f"comparing the tracks of {choice} on the {clip.describe()}", 0.5)
     figures += propagation_track_figures(content, reference, setup, clip)
-    enforce(f"The {name} export", figures, "the NumPy propagation")
+    enforce(f"The {choice} export", figures, "the NumPy propagation")
     return figures
 
 
@@ -170,7 +179,7 @@ def _draft(request: Request, weights: Weights, setup: Setup, payloads: list[Payl
 
 
 def _versions() -> dict[str, str]:
-    return {name: _version(name) for name in ("fgvc-deploy", "torch", "onnx", "onnxscript", "onnxruntime")}
+    return {name: _version(name) for name in ("fgvc-deploy", "torch", "onnx", "onnxscript", "onnxruntime", "MNN")}
 
 
 def _version(package: str) -> str:

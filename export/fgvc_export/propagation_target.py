@@ -53,7 +53,7 @@ def build_graph(settings: PropagationSettings, metadata: dict[str, str]) -> byte
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def run(content: bytes, settings: EncoderSettings) -> PropagationBackend:
+def run(content: bytes, settings: EncoderSettings, precision: str) -> PropagationBackend:
     """The file in ONNX Runtime."""
     return OnnxGraphBackend(content, where="the exported propagation graph")
 

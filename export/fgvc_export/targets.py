@@ -1,19 +1,19 @@
 """The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
 
-A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings) ->` the
-backend of its kind; the parity gate runs what was built.
+A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings, precision:
+str) ->` the backend of its kind; the parity gate runs what was built.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fgvc_deploy.bundle.manifest import ArtefactKind
-from fgvc_deploy.encoders.base import EncoderBackend
+from fgvc_deploy.encoders.base import EncoderBackend, Float32Array
 from fgvc_deploy.errors import BackendError, InputError
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 
@@ -48,9 +48,19 @@ TARGETS: dict[str, Target] = {
             kind="encoder",
             runtime="onnx",
             module="fgvc_export.onnx_target",
-            file_name={"fp32": "encoder.onnx"},
+            file_name={"fp32": "encoder.onnx", "int8": "encoder.int8.onnx"},
             needs=("torch", "onnx", "onnxscript", "onnxruntime"),
             mend="pip install 'fgvc-deploy[export]'",
+        ),
+        Target(
+            name="mnn",
+            summary="MNN file of any frame size, run by MNN",
+            kind="encoder",
+            runtime="mnn",
+            module="fgvc_export.mnn_target",
+            file_name={"fp32": "encoder.mnn", "bf16": "encoder.bf16.mnn"},
+            needs=("torch", "onnx", "onnxscript", "MNN"),
+            mend="pip install 'fgvc-deploy[cpu,export]'",
         ),
         Target(
             name="propagation",
@@ -68,13 +78,19 @@ TARGETS: dict[str, Target] = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a target is built from: the encoder in PyTorch, in eval mode, the settings, and texts for the file."""
+    """What a target is built from: the encoder in PyTorch, in eval mode, the settings, and texts for the file.
+
+    `frames` gives frames [1, 3, H, W] as the encoder will see them, for precisions that are calibrated; `shared`
+    keeps files that several targets of one export start from.
+    """
 
     module: nn.Module
     settings: EncoderSettings
     propagation: PropagationSettings
     precision: str
     metadata: dict[str, str]
+    frames: Callable[[], Sequence[Float32Array]] = tuple
+    shared: dict[str, bytes] = field(default_factory=dict)
 
 
 class Choice(NamedTuple):
@@ -82,6 +98,10 @@ class Choice(NamedTuple):
 
     row: Target
     precision: str
+
+    def __str__(self) -> str:
+        """As it is given on the command line: `onnx`, `onnx:int8`."""
+        return self.row.name if self.precision == "fp32" else f"{self.row.name}:{self.precision}"
 
 
 def chosen_targets(names: Sequence[str], precision: str) -> list[Choice]:
@@ -124,6 +144,6 @@ def build(row: Target, source: Source) -> bytes:
     return cast(bytes, importlib.import_module(row.module).build(source))
 
 
-def run(row: Target, content: bytes, settings: EncoderSettings) -> EncoderBackend:
+def run(choice: Choice, content: bytes, settings: EncoderSettings) -> EncoderBackend:
     """The artefact of an encoder target as a backend, to compare it with its source."""
-    return cast(EncoderBackend, importlib.import_module(row.module).run(content, settings))
+    return cast(EncoderBackend, importlib.import_module(choice.row.module).run(content, settings, choice.precision))

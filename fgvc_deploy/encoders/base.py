@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ class EncoderBackend(Protocol):
         ...
 
 
+Encoder = TypeVar("Encoder", bound=EncoderBackend)
+
+
 def check_input(x: Float32Array) -> None:
     """Raise `InputError` unless `x` is float32 [1, 3, H, W] with H, W >= 32."""
     if x.ndim != 4 or x.shape[:2] != (1, 3) or x.dtype != np.float32:
@@ -44,3 +47,10 @@ def check_input(x: Float32Array) -> None:
 def channels_last(features: Float32Array) -> Float32Array:
     """[1, C, h, w] -> C-contiguous [h, w, C]."""
     return np.ascontiguousarray(features[0].transpose(1, 2, 0))
+
+
+def named_with_precision(encoder: Encoder, precision: str) -> Encoder:
+    """The encoder, called `name:precision` in reports unless it is fp32."""
+    if precision != "fp32":
+        encoder.name = f"{encoder.name}:{precision}"
+    return encoder

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fgvc_deploy.bundle.reading import Bundle
-from fgvc_deploy.encoders.base import Float32Array, check_input
+from fgvc_deploy.encoders.base import Float32Array, check_input, named_with_precision
 from fgvc_deploy.encoders.held_output import held_output
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.propagation.threads import worker_count
@@ -32,9 +32,10 @@ def create(bundle: Bundle, *, threads: int | None = None, precision: str = "fp32
     """The encoder of a bundle; errors as `MnnEncoder`, and `BundleError` when the bundle has no such file."""
     artefact = bundle.find(kind="encoder", target="mnn", precision=precision)
     where = f"{bundle.path}: {artefact.path!r}"
-    return MnnEncoder(
+    encoder = MnnEncoder(
         bundle.read(artefact), bundle.manifest.encoder, where=where, threads=threads, precision=precision
     )
+    return named_with_precision(encoder, precision)
 
 
 class MnnEncoder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fgvc_deploy.bundle.reading import Bundle
-from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input
+from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input, named_with_precision
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.onnx_session import open_session
 from fgvc_deploy.settings import EncoderSettings
@@ -15,7 +15,8 @@ def create(bundle: Bundle, *, threads: int | None = None, precision: str = "fp32
     """The encoder of a bundle; errors as `OnnxRuntimeEncoder`, and `BundleError` when the bundle has no such file."""
     artefact = bundle.find(kind="encoder", target="onnx", precision=precision)
     where = f"{bundle.path}: {artefact.path!r}"
-    return OnnxRuntimeEncoder(bundle.read(artefact), bundle.manifest.encoder, where=where, threads=threads)
+    encoder = OnnxRuntimeEncoder(bundle.read(artefact), bundle.manifest.encoder, where=where, threads=threads)
+    return named_with_precision(encoder, precision)
 
 
 class OnnxRuntimeEncoder:

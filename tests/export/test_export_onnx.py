@@ -113,5 +113,5 @@ def test_only_the_two_known_remarks_are_silenced(caplog: pytest.LogCaptureFixtur
 def test_two_exports_are_the_same_bytes(exported: ExportOf) -> None:
     row = ARCHITECTURES["resnet18_d1"]
     settings = encoder_settings(row), propagation_settings(row)
-    source = Source(untrained_encoder(row.name), *settings, "fp32", {"arch": row.name})
-    assert build(source) == build(source)
+    first, second = (Source(untrained_encoder(row.name), *settings, "fp32", {"arch": row.name}) for _ in range(2))
+    assert build(first) == build(second)
