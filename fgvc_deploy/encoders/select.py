@@ -108,7 +108,8 @@ def _obstacle(entry: EncoderEntry, bundle: Bundle | None, precision: str | None)
         return f"{entry.name}: the package {entry.needs} is not installed; run `{entry.mend}`."
     if bundle is not None and not _holds(bundle, entry.target, precision):
         what = f"{precision} {entry.target}" if precision else entry.target
-        return f"{entry.name}: the bundle has no {what} encoder; export it with `--target {entry.target}`."
+        target = entry.target if precision in (None, "fp32") else f"{entry.target}:{precision}"
+        return f"{entry.name}: the bundle has no {what} encoder; export it with `--target {target}`."
     return None
 
 

@@ -129,21 +129,22 @@ def test_nothing_is_printed(make: Make, capfd: pytest.CaptureFixture[str]) -> No
 def test_without_onnx_runtime(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = make()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    (state,) = select.available(bundle)
-    assert state.reason is not None
+    assert all(state.reason is not None for state in select.available(bundle))
     for name in ("auto", "onnxruntime"):
         with pytest.raises(BackendError, match=r"not installed; .*`pip install 'fgvc-deploy\[cpu\]'`"):
             select.create(bundle, name)
 
 
 def test_what_is_available(make: Make) -> None:
-    assert [(state.entry.name, state.reason) for state in select.available(make())] == [("onnxruntime", None)]
-    assert [(state.entry.name, state.reason) for state in select.available()] == [("onnxruntime", None)]
+    for bundle in (make(), None):
+        reasons = {state.entry.name: state.reason for state in select.available(bundle)}
+        assert list(reasons) == [entry.name for entry in select.ENCODER_BACKENDS]
+        assert reasons["onnxruntime"] is None
 
 
 def test_a_precision_the_bundle_lacks(make: Make) -> None:
     bundle = make()
-    with pytest.raises(BackendError, match=r"the bundle has no int8 onnx encoder; export it with `--target onnx`"):
+    with pytest.raises(BackendError, match=r"the bundle has no int8 onnx encoder; export it with `--target onnx:int8`"):
         select.create(bundle, precision="int8")
     with pytest.raises(BundleError, match=r"has no int8 onnx encoder \(of this kind it has: fp32 onnx\)"):
         select.create(bundle, "onnxruntime", precision="int8")
