@@ -10,7 +10,8 @@ namespace fgvc {
 constexpr int kLanes = 16;  // query pixels per tile, one SIMD lane each
 constexpr int kRun = 16;    // keys per run: consecutive pixels of one row
 
-// Consecutive keys of one image row; masks[i] has bit l set when lane l may attend to key + i.
+// Consecutive keys of one image row; masks[i] has bit l set when lane l may attend to key + i.  Sixteen masks may be
+// read, whatever the count.
 struct Run {
   int32_t key;
   int32_t count;

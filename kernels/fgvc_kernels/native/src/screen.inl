@@ -127,16 +127,29 @@ static __attribute__((noinline)) Lanes admit(ScreenTile& tile, Lanes upper, unsi
   return worst(tile.lower);
 }
 
+// Which rows of a run have a lane above the threshold, as bits; lanes[i]: which lanes of row i.  No branches: hits are
+// too rare to predict and too frequent to ignore.
+static inline unsigned find_rows(const Margins& margins, const Run& run, Lanes threshold, const float* scores,
+                                 uint16_t* lanes) {
+  unsigned rows = 0;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRun; ++i) {
+    const Lanes upper = add(load(scores + i * kLanes), broadcast(margins.offset[i]));
+    lanes[i] = uint16_t(bits(greater(upper, threshold)) & run.masks[i]);
+    rows |= unsigned(lanes[i] != 0) << i;
+  }
+  return rows & ((1u << run.count) - 1);
+}
+
 // scores [count][16] bf16 sums of one run.  Appends the keys that may be among the best.
 static inline void screen_run(ScreenTile& tile, const Margins& margins, const Run& run, int32_t first_position,
                               const float* scores) {
+  uint16_t lanes[kRun];
   Lanes threshold = worst(tile.lower);
-  const uint16_t* const masks = run.masks;
-  const int count = run.count;
-#pragma GCC unroll 4
-  for (int i = 0; i < count; ++i) {
+  for (unsigned rows = find_rows(margins, run, threshold, scores, lanes); rows; rows &= rows - 1) {
+    const int i = __builtin_ctz(rows);
     const Lanes upper = add(load(scores + i * kLanes), broadcast(margins.offset[i]));
-    const unsigned lanes = bits(greater(upper, threshold)) & masks[i];
-    if (__builtin_expect(lanes != 0, 0)) threshold = admit(tile, upper, lanes, first_position + i, margins.margin[i]);
+    const unsigned still = bits(greater(upper, threshold)) & lanes[i];
+    if (still) threshold = admit(tile, upper, still, first_position + i, margins.margin[i]);
   }
 }

@@ -58,7 +58,7 @@ int64_t WindowTables::cost(const Shape& shape, bool runs_cost) const {
 void WindowTables::fill(const Shape& shape) {
   const int rows = shape.h + 2 * reach_y_;
   pitch_ = shape.w + 2 * reach_x_;
-  masks_.assign(size_t(rows) * pitch_, 0);
+  masks_.assign(size_t(rows) * pitch_ + kRun, 0);  // a run's masks are read sixteen at a time
   first_.resize(rows);
   last_.resize(rows);
   for (int row = 0; row < rows; ++row) {
