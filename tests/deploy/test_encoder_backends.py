@@ -144,7 +144,9 @@ def test_what_is_available(make: Make) -> None:
 
 def test_a_precision_the_bundle_lacks(make: Make) -> None:
     bundle = make()
-    with pytest.raises(BackendError, match=r"the bundle has no int8 onnx encoder; export it with `--target onnx:int8`"):
+    with pytest.raises(
+        BackendError, match=r"the bundle has no int8 onnx encoder; export it with `--target onnx:int8`"
+    ):
         select.create(bundle, precision="int8")
     with pytest.raises(BundleError, match=r"has no int8 onnx encoder \(of this kind it has: fp32 onnx\)"):
         select.create(bundle, "onnxruntime", precision="int8")
