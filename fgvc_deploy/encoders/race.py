@@ -9,7 +9,7 @@ import numpy as np
 
 from fgvc_deploy.encoders.base import EncoderBackend
 
-# Small, because the race is run before every video: 0.03 s for EfficientNet-lite0, 0.8 s for ResNet-18, on one core.
+# Small, because every video waits for the race: 0.02 s for EfficientNet-lite0, 0.8 s for ResNet-18 on one core.
 SIDE = 96
 ROUNDS = 3
 # A later backend must be this much faster: the choice should not follow the noise.
