@@ -34,14 +34,16 @@ class Clock:
 
 
 class Paced:
-    """An encoder whose calls take the times given, then the last one again."""
+    """An encoder whose calls take the milliseconds given, then the last of them again."""
 
-    def __init__(self, name: str, clock: Clock, *seconds: float) -> None:
+    def __init__(self, name: str, clock: Clock, *milliseconds: float) -> None:
         self.name = name
-        self._clock, self._seconds = clock, list(seconds)
+        self.calls = 0
+        self._clock, self._times = clock, list(milliseconds)
 
     def encode(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._clock.now += self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+        self.calls += 1
+        self._clock.now += 1e-3 * (self._times.pop(0) if len(self._times) > 1 else self._times[0])
         features: NDArray[np.float32] = x[0].transpose(1, 2, 0)
         return features
 
@@ -64,8 +66,16 @@ def test_the_fastest_by_its_best_round(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(race, "time", clock)
-    backends = [Paced(name, clock, *seconds) for name, seconds in times.items()]
+    backends = [Paced(name, clock, *milliseconds) for name, milliseconds in times.items()]
     assert fastest(backends).name == winner
+
+
+def test_a_race_of_slow_encoders_is_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(race, "time", clock)
+    backends = [Paced("a", clock, 400.0), Paced("b", clock, 300.0)]
+    assert fastest(backends).name == "b"
+    assert [backend.calls for backend in backends] == [2, 2]
 
 
 @pytest.fixture
