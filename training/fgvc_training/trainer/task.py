@@ -39,8 +39,11 @@ class Task(Protocol):
     encoder: nn.Module
     """The part of `module` that the moving average follows and that is evaluated and exported."""
 
-    def sample(self, rng: np.random.Generator) -> Any:
-        """One sample of a global batch, CPU tensors; called in background workers, so it must not touch `module`."""
+    def sample(self, index: int, rng: np.random.Generator) -> Any:
+        """Sample number `index` of the whole run, CPU tensors; called in background workers: `module` is not theirs.
+
+        `rng` belongs to this sample.  Tasks that go through a data set in epochs take their item from the index.
+        """
         ...
 
     def collate(self, samples: Sequence[Any]) -> Any:
