@@ -62,6 +62,10 @@ class PlainTracker:
         self._store(features, labels)
         return labels
 
+    def adopt(self, labels: Float32Array) -> None:
+        """Go on from these label maps [H*W, P] of the newest frame instead of one's own."""
+        self._labels[self._slot()] = labels
+
     def read(self, labels: Float32Array) -> NDArray[np.float64]:
         """Points (x, y) [P, 2] read from whole upsampled maps."""
         grid = self._grid
@@ -72,6 +76,10 @@ class PlainTracker:
         return gaussian_labels(xy, self._grid.network_hw, self._settings.label_sigma, self._grid.stride)
 
     def _store(self, features: Float32Array, labels: Float32Array) -> None:
-        slot = self._frames if self._frames == 0 else 1 + (self._frames - 1) % (len(self._keys) - 1)
-        self._keys[slot], self._labels[slot] = features, labels
         self._frames += 1
+        self._keys[self._slot()], self._labels[self._slot()] = features, labels
+
+    def _slot(self) -> int:
+        """Where the newest frame is."""
+        newest = self._frames - 1
+        return newest if newest == 0 else 1 + (newest - 1) % (len(self._keys) - 1)
