@@ -1,0 +1,153 @@
+"""Compile one Triton kernel for one chip, without a GPU: kernel + types + constants -> cubin, PTX and metadata.
+
+Only compilation lives here; what the machine code does is read in `machine_code.py` and judged in `gates.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgvc_kernels.aot.chips import Chip
+from fgvc_kernels.aot.errors import AotError
+
+if TYPE_CHECKING:
+    from triton.runtime.jit import JITFunction
+
+Constant = int | float | bool | str
+CONSTEXPR = "constexpr"
+# Triton reads these and then makes other machine code, or none; a build must depend on its inputs alone.
+_DISTURBING = (
+    "TRITON_INTERPRET",
+    "TRITON_OVERRIDE_ARCH",
+    "TRITON_KERNEL_OVERRIDE",
+    "TRITON_INSTRUMENTATION_MODE",
+    "TRITON_FORCE_DISABLE_FP_FUSION",
+    "TRITON_MOCK_PTX_VERSION",
+    "TRITON_LIBDEVICE_PATH",
+    "TRITON_PTXAS_PATH",
+    "TRITON_PTXAS_BLACKWELL_PATH",
+    "DISABLE_PTXAS_OPT",
+    "PTXAS_OPTIONS",
+)
+
+
+@dataclass(frozen=True)
+class KernelBuild:
+    """What determines the machine code of one kernel, beside the chip.
+
+    `signature` maps every argument of `function`, in order, to `*fp16`, `*fp32`, `i32`, `fp32` ... or `constexpr`;
+    `constexprs` gives the values of the latter.  `divisible` names the arguments that are multiples of 16 (pointers:
+    aligned to 16 bytes): without it ahead of time nothing is loaded in vectors.  `max_registers` caps the registers
+    per thread; `ptx_version` (86 = 8.6) is the newest PTX to use, None for that of the assembler.
+    """
+
+    name: str
+    function: JITFunction[Any]
+    signature: Mapping[str, str]
+    constexprs: Mapping[str, Constant]
+    divisible: frozenset[str]
+    num_warps: int
+    num_stages: int
+    max_registers: int | None = None
+    ptx_version: int | None = None
+
+    def arguments(self) -> dict[str, str]:
+        """Arguments that exist at launch, in order, with their types."""
+        return {name: kind for name, kind in self.signature.items() if kind != CONSTEXPR}
+
+    def check(self) -> None:
+        """Raise `AotError` when types, constants and the function's own arguments do not belong together."""
+        own = list(self.function.arg_names)
+        if list(self.signature) != own:
+            raise AotError(f"Kernel {self.name} takes {', '.join(own)}; its types name {', '.join(self.signature)}.")
+        constants = {name for name, kind in self.signature.items() if kind == CONSTEXPR}
+        if constants != set(self.constexprs):
+            wrong = ", ".join(sorted(constants ^ set(self.constexprs)))
+            raise AotError(f"Kernel {self.name}: {wrong} must be a constexpr with a value, or neither.")
+        if not self.divisible <= set(self.arguments()):
+            wrong = ", ".join(sorted(self.divisible - set(self.arguments())))
+            raise AotError(f"Kernel {self.name}: {wrong} cannot be divisible by 16, it is no argument at launch.")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The result: machine code, its PTX, the function's name in both, and what a launch must provide."""
+
+    build: KernelBuild
+    chip: Chip
+    cubin: bytes
+    ptx: str
+    symbol: str
+    num_warps: int
+    num_ctas: int
+    shared_bytes: int
+    global_scratch_bytes: int
+    profile_scratch_bytes: int
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def compile_kernel(build: KernelBuild, chip: Chip, cache: Path | None = None) -> Compiled:
+    """Compile `build` for `chip`; the same inputs and versions give the same bytes, wherever the sources lie.
+
+    `cache` is where Triton keeps and finds results; None is its own folder.  Raises `AotError` when the kernel does
+    not compile, its arguments are inconsistent, or the environment would change the machine code.
+    """
+    _refuse_disturbances()
+    build.check()
+    from triton import __version__, knobs
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+    from triton.compiler import compile as triton_compile
+
+    source = ASTSource(build.function, dict(build.signature), dict(build.constexprs), _attributes(build))
+    with knobs.compilation.scope(), knobs.cache.scope():
+        # Line tables hold the path of the sources: with them the hash would depend on the checkout's folder.
+        knobs.compilation.disable_line_info = True
+        if cache is not None:
+            knobs.cache.dir = str(cache)
+        try:
+            made = triton_compile(source, GPUTarget("cuda", chip.capability, 32), _options(build))
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise AotError(f"Kernel {build.name} does not compile for {chip.name}: {reason}") from error
+    facts = made.metadata
+    return Compiled(
+        build=build,
+        chip=chip,
+        cubin=made.asm["cubin"],
+        ptx=made.asm["ptx"],
+        symbol=facts.name,
+        num_warps=facts.num_warps,
+        num_ctas=facts.num_ctas,
+        shared_bytes=facts.shared,
+        global_scratch_bytes=facts.global_scratch_size,
+        profile_scratch_bytes=facts.profile_scratch_size,
+        versions={"triton": __version__, "ptxas": _assembler_version(chip)},
+    )
+
+
+def _options(build: KernelBuild) -> dict[str, Any]:
+    # enable_fp_fusion: said, because its default changes between Triton 3.9 and 3.10.
+    options = {"num_warps": build.num_warps, "num_stages": build.num_stages, "enable_fp_fusion": True}
+    return options | {"maxnreg": build.max_registers, "ptx_version": build.ptx_version}
+
+
+def _attributes(build: KernelBuild) -> dict[tuple[int], list[list[Any]]]:
+    return {(i,): [["tt.divisibility", 16]] for i, name in enumerate(build.signature) if name in build.divisible}
+
+
+def _assembler_version(chip: Chip) -> str:
+    from triton.backends.nvidia.compiler import get_ptxas
+
+    return str(get_ptxas(chip.capability).version)
+
+
+def _refuse_disturbances() -> None:
+    present = [name for name in _DISTURBING if os.environ.get(name)]
+    if present:
+        names = ", ".join(present)
+        raise AotError(f"{names} in the environment would change the machine code; unset it and run again.")
