@@ -61,6 +61,21 @@ def stopwatch() -> Iterator[Sample]:
     sample.wall_s, sample.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
 
 
+def settle(idle_share: float = 0.1, step_s: float = 0.02, longest_s: float = 1.0) -> bool:
+    """Wait until this process is idle; False if it was not within `longest_s`.
+
+    Thread pools spin for a while after their work is done (OpenBLAS about .1 s), and would then slow down whichever
+    process is timed next.
+    """
+    end = time.perf_counter() + longest_s
+    while time.perf_counter() < end:
+        cpu, wall = time.process_time(), time.perf_counter()
+        time.sleep(step_s)
+        if time.process_time() - cpu < idle_share * (time.perf_counter() - wall):
+            return True
+    return False
+
+
 def mean_sample(samples: Sequence[Sample]) -> Sample:
     """One sample for several executions made in a row."""
     count = len(samples)

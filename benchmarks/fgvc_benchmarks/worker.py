@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from fgvc_benchmarks.subjects.base import Subject
 from fgvc_benchmarks.subjects.table import create
-from fgvc_benchmarks.timing import Sample, mean_sample
+from fgvc_benchmarks.timing import Sample, mean_sample, settle
 from fgvc_deploy.errors import BackendError, BundleError, ParityError
 from fgvc_deploy.results.run_json import peak_memory_bytes
 
@@ -40,6 +40,7 @@ class Server:
         if request["do"] == "warm":
             return self._warm(request["runs"])
         sample = mean_sample([self._subject.run() for _ in range(self._repeats)])
+        settle()
         return {"sample": asdict(sample), "peak_memory_bytes": peak_memory_bytes()}
 
     def _check(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Server:
         if samples:
             fastest = max(1e-6, min(sample.wall_s for sample in samples))
             self._repeats = max(1, min(MOST_REPEATS, round(SHORTEST_SAMPLE_S / fastest)))
+        settle()
         return {"facts": self._subject.facts, "repeats": self._repeats, "own_peak": _forget_memory_peak()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from functools import partial
@@ -9,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fgvc_benchmarks.timing import ExactTimer, Sample, interleave, mean_sample, ratio_interval, stopwatch
+from fgvc_benchmarks.timing import ExactTimer, Sample, interleave, mean_sample, ratio_interval, settle, stopwatch
 
 
 def test_stopwatch_tells_waiting_from_working() -> None:
@@ -23,6 +24,21 @@ def test_stopwatch_tells_waiting_from_working() -> None:
             pass
     assert worked.cpu_s >= 0.1
     assert worked.wall_s >= 0.9 * worked.cpu_s  # one thread cannot use more processor time than wall-clock time
+
+
+def test_settling_waits_for_threads_that_spin() -> None:
+    end = time.perf_counter() + 0.3
+
+    def spin() -> None:
+        while time.perf_counter() < end:
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    assert not settle(longest_s=0.1)
+    assert settle(longest_s=5.0)
+    assert time.perf_counter() >= end
+    thread.join()
 
 
 def test_exact_timer_adds_up_and_starts_anew() -> None:
