@@ -181,7 +181,7 @@ def mask_frames(
     """Carry the tracker's first mask, which lies on frame `query_frame`, through all frames; yields them in order.
 
     Frames before it get an empty mask or, with `bidirectional`, the mask followed backwards: then frames and masks up
-    to there wait in temporary files.  Raises InputError when the source ends before `query_frame`.
+    to there wait in temporary files, and an interrupt on the way back yields them before it is raised.  Raises InputError when the source ends before `query_frame`.
     """
     source = iter(frames)
     with FrameSpool() as spool:
@@ -202,11 +202,22 @@ def mask_frames(
 
 
 def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | None) -> Iterator[MaskFrame]:
-    """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time."""
-    with FrameSpool() as masks, closing(encoded(spool.backward(), tracker)) as items:
-        for _ in masks.record(finish(item, tracker) for item in items):
-            if on_frame:
-                on_frame()
-        pairs = zip(spool.forward(), masks.backward(), strict=True)
-        for index, (frame, mask) in enumerate(itertools.islice(pairs, len(spool) - 1)):
-            yield MaskFrame(index, frame, mask)
+    """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time.
+
+    An interrupt ends the pass: frames it did not reach get an empty mask, then it is raised.
+    """
+    stopped: KeyboardInterrupt | None = None
+    with FrameSpool() as masks:
+        try:
+            with closing(encoded(spool.backward(), tracker)) as items:
+                for _ in masks.record(finish(item, tracker) for item in items):
+                    if on_frame:
+                        on_frame()
+        except KeyboardInterrupt as error:
+            stopped = error
+        missing = len(spool) - len(masks)
+        found = masks.backward()
+        for index, frame in enumerate(itertools.islice(spool.forward(), len(spool) - 1)):
+            yield MaskFrame(index, frame, np.zeros(frame.shape[:2], np.uint8) if index < missing else next(found))
+    if stopped:
+        raise stopped

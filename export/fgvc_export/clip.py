@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,4 +43,9 @@ def load_clip(source: str | None) -> Clip:
         raise InputError(
             f"{source}: has fewer than two frames, so nothing can be tracked; give another --parity-clip."
         )
-    return Clip(Path(source).name, frames, None)
+    return Clip(source_name(source), frames, None)
+
+
+def source_name(source: str) -> str:
+    """What the manifest may say of a source: the file's name, without an address's password or token."""
+    return Path(urlsplit(source).path if "://" in source else source).name

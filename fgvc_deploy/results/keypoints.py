@@ -87,10 +87,13 @@ def _one(path: Path, name: str, value: Any, frame: float) -> tuple[float, float,
 
 
 def _number(path: Path, what: str, value: Any) -> float:
-    # bool is an int in Python; JSON readers accept NaN and Infinity.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{path}: {what} is {value!r}; give a number.")
-    return float(value)
+    # bool is an int in Python; JSON readers accept NaN, Infinity and integers too large for a float.
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        raise InputError(f"{path}: {what} is too large; give a number in pixels or frames.") from None
+    raise InputError(f"{path}: {what} is {value!r}; give a number.")
 
 
 def _from_badja(path: Path, frames: list[Any], hw: tuple[int, int]) -> Keypoints:

@@ -43,6 +43,7 @@ def test_names_positions_and_frames(tmp_path: Path) -> None:
         ({"keypoints": {"a": [1, 2, 3]}}, r"'a' is \[1, 2, 3\]; give its position as \[x, y\]"),
         ({"keypoints": {"a": "1,2"}}, "'a' is '1,2'"),
         ({"keypoints": {"a": [1, "2"]}}, "y of 'a' is '2'; give a number"),
+        ({"keypoints": {"a": [10**400, 2]}}, "x of 'a' is too large"),
         ({"keypoints": {"a": [None, 2]}}, "x of 'a' is None"),
         ({"keypoints": {"a": [True, 2]}}, "x of 'a' is True"),
         ('{"keypoints": {"a": [NaN, 2]}}', "x of 'a' is nan"),

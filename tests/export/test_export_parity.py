@@ -12,7 +12,7 @@ from PIL import Image
 from fgvc_deploy.errors import InputError, ParityError
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from fgvc_export.budgets import BUDGETS, enforce, judge
-from fgvc_export.clip import MAX_FRAMES, load_clip
+from fgvc_export.clip import MAX_FRAMES, load_clip, source_name
 from fgvc_export.parity import Setup, feature_figures, grid_points, track_figures, track_points, worst_cosine
 from fgvc_export.synthetic_clip import synthetic_clip
 
@@ -163,6 +163,13 @@ def test_grid_points_lie_inside_and_evenly() -> None:
     assert xy.shape == (64, 2)
     assert xy[0].tolist() == [7.5, 5.5]
     assert xy[-1].tolist() == [119.5, 89.5]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("rtsp://ann:secret@10.0.0.1/cam.sdp?token=42", "cam.sdp"), ("clips/what?.mp4", "what?.mp4")]
+)
+def test_the_manifest_names_a_clip_without_its_secrets(source: str, name: str) -> None:
+    assert source_name(source) == name
 
 
 def test_a_clip_of_one_frame_is_refused_and_a_long_one_cut(tmp_path: Path) -> None:

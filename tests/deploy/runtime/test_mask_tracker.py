@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.pipeline import mask_frames
+from fgvc_deploy.pipeline import MaskFrame, mask_frames
 from fgvc_deploy.trackers.masks import MaskTracker
 
 EngineFactory = Callable[..., Engine]
@@ -66,6 +66,30 @@ def test_bidirectional_masks(quick_engine: EngineFactory, moving_clip: Clip) -> 
     for t in (0, 2, 6):
         assert _iou(results[t].mask == 7, _mask(t) == 7) > 0.75
         np.testing.assert_array_equal(results[t].frame, moving_clip[t])
+
+
+def test_an_interrupt_on_the_way_back_keeps_what_was_done(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the query frame itself and two before it
+            raise KeyboardInterrupt
+
+    whole = list(mask_frames(moving_clip, MaskTracker(quick_engine(), _mask(6)), query_frame=6, bidirectional=True))
+    kept: list[MaskFrame] = []
+    frames = mask_frames(
+        moving_clip, MaskTracker(quick_engine(), _mask(6)), query_frame=6, bidirectional=True, on_frame=stop
+    )
+    with pytest.raises(KeyboardInterrupt):
+        kept.extend(frames)
+    assert [r.frame_index for r in kept] == list(range(6))
+    assert not any(r.mask.any() for r in kept[:4])
+    for one, other in zip(kept[4:], whole[4:6], strict=True):
+        np.testing.assert_array_equal(one.frame, other.frame)
+        np.testing.assert_array_equal(one.mask, other.mask)
+        assert one.mask.any()
 
 
 def test_a_mask_after_the_end(quick_engine: EngineFactory, moving_clip: Clip) -> None:
