@@ -181,7 +181,8 @@ def mask_frames(
     """Carry the tracker's first mask, which lies on frame `query_frame`, through all frames; yields them in order.
 
     Frames before it get an empty mask or, with `bidirectional`, the mask followed backwards: then frames and masks up
-    to there wait in temporary files, and an interrupt on the way back yields them before it is raised.  Raises InputError when the source ends before `query_frame`.
+    to there wait in temporary files, and an interrupt on the way back yields them before it is raised.  Raises
+    InputError when the source ends before `query_frame`.
     """
     source = iter(frames)
     with FrameSpool() as spool:
