@@ -6,7 +6,7 @@ No task lives here: each is a module of its own that ends with its `KIND`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,16 +28,24 @@ class Task(Protocol):
     i of a run is always the same, whichever process or worker makes it, and after any interruption.
     """
 
-    arch: str
-    """Row of `ARCHITECTURES` that `encoder` belongs to: what the exported checkpoint is saved as."""
+    @property
+    def arch(self) -> str:
+        """Row of `ARCHITECTURES` that `encoder` belongs to: what the trained encoder is saved as."""
+        ...
 
-    module: nn.Module
-    """Everything trainable or stateful.  Called once per step as `module(batch, rng)` -> dict of weighted scalar
-    loss terms, of which the sum is minimised; wrapped in DistributedDataParallel when there are several processes.
-    `rng` is the same in all processes."""
+    @property
+    def module(self) -> nn.Module:
+        """Everything trainable or stateful, called once per step as `module(batch, rng)`.
 
-    encoder: nn.Module
-    """The part of `module` that the moving average follows and that is evaluated and exported."""
+        Returns a dict of weighted scalar loss terms, the same names at every step; their sum is minimised.  With
+        several processes it is wrapped in DistributedDataParallel, and `rng` is the same in all of them.
+        """
+        ...
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part of `module` that the moving average follows and that is evaluated and exported."""
+        ...
 
     def sample(self, index: int, rng: np.random.Generator) -> Any:
         """Sample number `index` of the whole run, CPU tensors; called in background workers: `module` is not theirs.
@@ -77,7 +85,7 @@ class TaskKind:
     build: Callable[[Any, RunContext], Task]
 
 
-TASKS: Mapping[str, str] = {"fgvc": "fgvc_training.trainer.fgvc", "edge": "fgvc_training.edge.task"}
+TASKS: dict[str, str] = {"fgvc": "fgvc_training.trainer.fgvc", "edge": "fgvc_training.edge.task"}
 """`task = NAME` in a configuration -> the module that holds its `KIND`.  Its settings are the table `[NAME]`."""
 
 
