@@ -116,16 +116,9 @@ ARCHITECTURES["tiny"] = Architecture(
 
 def tiny_config(training: dict[str, Any] | None = None, **settings: Any) -> TrainingConfig:
     """A configuration of ten steps that evaluates, logs and saves at different rhythms."""
-    loop = {
-        "steps": 10,
-        "batch": 4,
-        "workers": 0,
-        "evaluate_every": 4,
-        "checkpoint_every": 3,
-        "log_every": 2,
-        "threads": 1,
-    }
-    loop |= {"optimizer": {"warmup_steps": 3, "learning_rate": 0.01}, "ema": 0.9}
+    loop: dict[str, Any] = {"steps": 10, "batch": 4, "workers": 0, "threads": 1, "ema": 0.9}
+    loop |= {"evaluate_every": 4, "checkpoint_every": 3, "log_every": 2}
+    loop |= {"optimizer": {"warmup_steps": 3, "learning_rate": 0.01}}
     return check_config({"task": "tiny", "seed": 7, "training": loop | (training or {}), "tiny": settings}, "test")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -92,7 +93,8 @@ class Run:
         processes.barrier()
         self._records: Records | None = None
         if processes.first:
-            self._records = Records(folder, state and state["step"], tensorboard=config.training.tensorboard)
+            last = None if state is None else self.learner.step
+            self._records = Records(folder, last, tensorboard=config.training.tensorboard)
 
     def train(self) -> Outcome:
         """Train until done or asked to stop; however it ends, the last checkpoint can be resumed."""
@@ -157,11 +159,11 @@ class Run:
         self._monitor.say(f"step {learner.step}: {figures}")
         name = self._settings.best_metric or next(iter(self._metrics))
         if name not in self._metrics:
-            raise TrainingError(
-                f"there is no figure {name}: set training.best_metric to one of {', '.join(self._metrics)}"
-            )
+            known = ", ".join(self._metrics)
+            raise TrainingError(f"there is no figure {name}: set training.best_metric to one of {known}")
         value = self._metrics[name]
-        if self._best is not None and value <= self._best[1]:
+        # Not `<=`: a NaN is never best.
+        if not value > (self._best[1] if self._best else -math.inf):
             return False
         self._best = (learner.step, value)
         self._folder.save_weights("best", learner.average.encoder, learner.task.arch)

@@ -40,8 +40,8 @@ class _Samples(Dataset[Any]):
 def batches(task: Task, seed: int, share: range, batch: int, steps: range, workers: int) -> Iterator[Any]:
     """One process's share of the batch of each of `steps` (numbered from 0), in order.
 
-    `share` are the process's places in a global batch of `batch` samples; step s uses samples s*batch to (s+1)*batch - 1 of the
-    run.  Raises what making a sample raised.
+    `share` are the process's places in a global batch of `batch` samples; step s uses samples s*batch to
+    (s+1)*batch - 1 of the run.  Raises what making a sample raised.
     """
     samples = _Samples(task, seed)
     numbers = ([step * batch + place for place in share] for step in steps)
