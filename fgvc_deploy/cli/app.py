@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fgvc_deploy.cli import doctor, export, run
+from fgvc_deploy.cli import doctor, export, run, train
 from fgvc_deploy.cli.bench import bench
 from fgvc_deploy.errors import FgvcError, Stopped
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("export")(export.export)
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench)
 

@@ -36,6 +36,7 @@ OPTIONS = {
     "run": "--backend --bidirectional --codec --compat --grid --json --keypoints --mask --mode --model --no-overlay "
     "--out --overlay --overwrite --points --query-frame --query-order --quiet --size --threads -q source",
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
+    "train": "--json --out --quiet --resume --set -q config",
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
     "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --threads -q",
