@@ -35,7 +35,8 @@ def clip(seed: int = 1) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_crop_and_flip_keep_images_and_flow_together(flip: float) -> None:
     settings = PLAIN.model_copy(update={"flip": flip})
-    images, flow, visible = prepare_pair(shifted_pair(), settings, np.random.default_rng(0))
+    images, flow, visible, _ = prepare_pair(shifted_pair(), settings, np.random.default_rng(0))
+    assert visible is not None
     assert images.shape == (2, 3, 24, 32)
     assert flow[:, 0, 0].tolist() == [-3.0 if flip else 3.0, -2.0]
     warped = sample(images[:1], flow_targets(flow[None]))[0]
@@ -46,10 +47,27 @@ def test_crop_and_flip_keep_images_and_flow_together(flip: float) -> None:
 
 def test_visibility_comes_from_the_whole_frames() -> None:
     """A target position outside the crop but inside the frame stays visible: the window test of the loss decides."""
-    *_, visible = prepare_pair(shifted_pair((0, 0)), PLAIN, np.random.default_rng(0))
-    assert visible.all()
+    still = prepare_pair(shifted_pair((0, 0)), PLAIN, np.random.default_rng(0)).visible
+    assert still is not None
+    assert still.all()
     known = shifted_pair()._replace(visible=np.zeros((40, 50), bool))
-    assert not prepare_pair(known, PLAIN, np.random.default_rng(0)).visible.any()
+    hidden = prepare_pair(known, PLAIN, np.random.default_rng(0)).visible
+    assert hidden is not None
+    assert not hidden.any()
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_visibility_left_to_the_loss(flip: float) -> None:
+    """Both flows are cut and mirrored alike, so they still cancel, and the batch carries both."""
+    settings = PLAIN.model_copy(update={"flip": flip, "visible_from_crop": True})
+    pair = prepare_pair(shifted_pair(), settings, np.random.default_rng(0))
+    assert pair.visible is None
+    assert pair.flow_back is not None
+    assert torch.equal(pair.flow_back, -pair.flow)
+    batch = collate([torch.zeros(2, 3, 24, 32)], [pair])
+    assert batch.visible is None
+    assert batch.flow_back is not None
+    assert batch.flow_back.shape == (1, 2, 24, 32)
 
 
 def test_video_is_resized_lab() -> None:

@@ -31,6 +31,8 @@ class PrepareSettings(BaseModel):
 
     Videos: a box of `area` and `aspect` is resized to `size`.  Pairs: a box of `size` is cut out, so that flow stays
     exact.  Both: mirrored with `flip`, blurred alike in all frames with `blur`, then `photometric` changes, if any.
+    `visible_from_crop` leaves visibility to be estimated by the loss from the cropped flows, as published, so that what
+    moves out of the crop counts as hidden; else it comes from the whole frames.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,14 +44,19 @@ class PrepareSettings(BaseModel):
     blur: Annotated[float, Field(ge=0, le=1)] = 0.8
     blur_sigma: tuple[Ratio, Ratio] = (0.1, 2.0)
     photometric: PhotometricSettings | None = None
+    visible_from_crop: bool = False
 
 
 class PreparedPair(NamedTuple):
-    """`images` [2, 3, H, W]: reference, target; `flow` [2, H, W] target -> reference; `visible` bool [H, W]."""
+    """`images` [2, 3, H, W]: reference, target; `flow` [2, H, W] target -> reference.
+
+    Either `visible` bool [H, W] or, for the loss to estimate it, `flow_back` [2, H, W].
+    """
 
     images: Tensor
     flow: Tensor
-    visible: Tensor
+    visible: Tensor | None
+    flow_back: Tensor | None = None
 
 
 def prepare_video(clip: NDArray[np.uint8], settings: PrepareSettings, rng: np.random.Generator) -> Tensor:
@@ -68,30 +75,46 @@ def prepare_pair(pair: FlowPair, settings: PrepareSettings, rng: np.random.Gener
     Raises ShapeError if the frames are smaller than `size`.
     """
     frames = _float_frames(np.stack((pair.reference, pair.target)))
-    flow = torch.from_numpy(np.ascontiguousarray(pair.flow)).permute(2, 0, 1)
-    visible = _visible(pair, flow)
+    flow, flow_back = _planes(pair.flow), None if pair.flow_back is None else _planes(pair.flow_back)
+    visible = None if settings.visible_from_crop and flow_back is not None else _visible(pair, flow, flow_back)
     box = random_box((frames.shape[-2], frames.shape[-1]), settings.size, rng)
-    frames, flow, visible = box.cut(frames), box.cut(flow), box.cut(visible)
-    if rng.random() < settings.flip:
-        frames, flow, visible = frames.flip(-1), flip_flow(flow), visible.flip(-1)
-    return PreparedPair(_augment(frames, settings, rng), flow.contiguous(), visible.contiguous())
+    mirrored = rng.random() < settings.flip
+
+    def cut_flow(whole: Tensor) -> Tensor:
+        return (flip_flow(box.cut(whole)) if mirrored else box.cut(whole)).contiguous()
+
+    def cut(whole: Tensor) -> Tensor:
+        return (box.cut(whole).flip(-1) if mirrored else box.cut(whole)).contiguous()
+
+    images = _augment(cut(frames), settings, rng)
+    if visible is None and flow_back is not None:
+        return PreparedPair(images, cut_flow(flow), None, cut_flow(flow_back))
+    assert visible is not None
+    return PreparedPair(images, cut_flow(flow), cut(visible))
 
 
 def collate(videos: Sequence[Tensor], pairs: Sequence[PreparedPair]) -> TrainingBatch:
-    """Prepared samples -> one batch."""
-    images, flows, visible = zip(*pairs, strict=True)
+    """Prepared samples -> one batch; where one pair leaves visibility to the loss, all must."""
+    images, flows, visible, backs = zip(*pairs, strict=True)
     return TrainingBatch(
-        torch.stack(list(videos)), torch.stack(images), torch.stack(flows), visible=torch.stack(visible)
+        torch.stack(list(videos)),
+        torch.stack(images),
+        torch.stack(flows),
+        flow_back=None if backs[0] is None else torch.stack(backs),
+        visible=None if visible[0] is None else torch.stack(visible),
     )
 
 
-def _visible(pair: FlowPair, flow: Tensor) -> Tensor:
+def _visible(pair: FlowPair, flow: Tensor, flow_back: Tensor | None) -> Tensor:
     if pair.visible is not None:
         return torch.from_numpy(np.ascontiguousarray(pair.visible))
-    if pair.flow_back is None:
+    if flow_back is None:
         return torch.ones(flow.shape[1:], dtype=torch.bool)
-    flow_back = torch.from_numpy(np.ascontiguousarray(pair.flow_back)).permute(2, 0, 1)
     return visible_by_consistency(flow[None], flow_back[None])[0]
+
+
+def _planes(field: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(field)).permute(2, 0, 1)
 
 
 def _float_frames(clip: NDArray[np.uint8]) -> Tensor:

@@ -103,4 +103,5 @@ class Learner:
         return values, stops > 0
 
     def _to_device(self, leaf: Any) -> Any:
-        return leaf.to(self._processes.device, non_blocking=True) if isinstance(leaf, torch.Tensor) else leaf
+        # A copy also on the CPU: a task may write into its batch, and a step that fails is kept with what it got.
+        return leaf.to(self._processes.device, non_blocking=True, copy=True) if isinstance(leaf, torch.Tensor) else leaf

@@ -85,7 +85,7 @@ class TaskKind:
     build: Callable[[Any, RunContext], Task]
 
 
-TASKS: dict[str, str] = {"fgvc": "fgvc_training.trainer.fgvc", "edge": "fgvc_training.edge.task"}
+TASKS: dict[str, str] = {"fgvc": "fgvc_training.paper.task", "edge": "fgvc_training.edge.task"}
 """`task = NAME` in a configuration -> the module that holds its `KIND`.  Its settings are the table `[NAME]`."""
 
 
