@@ -106,12 +106,12 @@ def append(path: Path, records: Iterable[Record]) -> None:
     """Append records to a JSONL file, one line each; the file and its folder are made when absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(_line(record) for record in records)
-    _drop_cut_off_line(path)
+    drop_cut_off_line(path)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(text)
 
 
-def _drop_cut_off_line(path: Path) -> None:
+def drop_cut_off_line(path: Path) -> None:
     """Remove what follows the last line end: the rest of a line that a crash interrupted."""
     content = path.read_bytes() if path.exists() else b""
     if content and not content.endswith(b"\n"):

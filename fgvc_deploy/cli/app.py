@@ -13,6 +13,7 @@ import typer
 
 from fgvc_deploy.cli import doctor, export, run, train
 from fgvc_deploy.cli.bench import bench
+from fgvc_deploy.cli.eval import evaluate
 from fgvc_deploy.errors import FgvcError, Stopped
 
 _CTRL_C = 130
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("export")(export.export)
+app.command("eval")(evaluate)
 app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench)

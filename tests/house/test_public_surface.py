@@ -36,6 +36,8 @@ OPTIONS = {
     "run": "--backend --bidirectional --codec --compat --grid --json --keypoints --mask --mode --model --no-overlay "
     "--out --overlay --overwrite --points --query-frame --query-order --quiet --size --threads -q source",
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
+    "eval": "--backend --compat --fresh --json --model --out --overlays --query-mode --quiet --root --sequence --set "
+    "--size --split --threads --year -q dataset",
     "train": "--json --out --quiet --resume --set -q config",
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",

@@ -7,6 +7,7 @@ are [row, column] at 1920x1080 whatever the resolution of the frames; they are s
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,13 +36,24 @@ class BadjaClip(NamedTuple):
     mask_area: NDArray[np.int64]
 
 
-def read_badja(root: Path, *, davis: str = "davis16", resolution: str = "480p") -> list[BadjaClip]:
+Area = Callable[[NDArray[np.bool_]], int]
+
+
+def foreground_area(mask: NDArray[np.bool_]) -> int:
+    """Pixels of a mask [H, W]."""
+    return int(mask.sum())
+
+
+def read_badja(
+    root: Path, *, davis: str = "davis16", resolution: str = "480p", area: Area = foreground_area
+) -> list[BadjaClip]:
     """All annotated sequences whose frames are there, by name.
 
+    `area` counts the pixels of a mask; the published code resizes it first (`metrics.badja.mask_area_at`).
     Raises InputError if the annotations, a frame or a mask is missing, or no sequence has frames.
     """
     files = list_files(root / "badja" / "joint_annotations", (".json",), "joint annotations")
-    clips = [_clip(file, root / davis, resolution) for file in files if _is_scored(file)]
+    clips = [_clip(file, root / davis, resolution, area) for file in files if _is_scored(file)]
     found = [clip for clip in clips if clip is not None]
     if not found:
         raise InputError(
@@ -64,7 +76,7 @@ def _is_scored(file: Path) -> bool:
     return EXTRA_VIDEOS not in _entries(file)[0]["image_path"]
 
 
-def _clip(file: Path, davis: Path, resolution: str) -> BadjaClip | None:
+def _clip(file: Path, davis: Path, resolution: str, area: Area) -> BadjaClip | None:
     entries = {int(Path(entry["image_path"]).stem): entry for entry in _entries(file)}
     name = Path(next(iter(entries.values()))["image_path"]).parent.name
     folder = davis / "JPEGImages" / resolution / name
@@ -78,23 +90,23 @@ def _clip(file: Path, davis: Path, resolution: str) -> BadjaClip | None:
             f"{folder} lacks {len(missing)} annotated frames, the first is {missing[0]}: get them again."
         )
     height, width = frames[0].shape[:2]
-    joints, visible, area = _annotation(entries, numbers, davis / "Annotations" / resolution / name)
+    joints, visible, mask_area = _annotation(entries, numbers, davis / "Annotations" / resolution / name, area)
     shown = visible.any(1)
     scale = np.array((width, height)) / np.array(ANNOTATED_WH)
-    return BadjaClip(name, frames, joints[shown] * scale, visible[shown], area)
+    return BadjaClip(name, frames, joints[shown] * scale, visible[shown], mask_area)
 
 
 def _annotation(
-    entries: dict[int, dict[str, Any]], numbers: range, masks: Path
+    entries: dict[int, dict[str, Any]], numbers: range, masks: Path, area: Area
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
     """Joints (x, y) as stored, visibility and mask area of every frame in `numbers`."""
     count = len(next(iter(entries.values()))["joints"])
     joints = np.zeros((count, len(numbers), 2))
     visible = np.zeros((count, len(numbers)), bool)
-    area = np.zeros(len(numbers), np.int64)
+    mask_area = np.zeros(len(numbers), np.int64)
     for number, entry in entries.items():
         at = number - numbers.start
         joints[:, at] = np.asarray(entry["joints"], np.float64)[:, ::-1]
         visible[:, at] = np.asarray(entry["visibility"], bool)
-        area[at] = read_foreground(masks / f"{number:05d}.png").sum()
-    return joints, visible, area
+        mask_area[at] = area(read_foreground(masks / f"{number:05d}.png"))
+    return joints, visible, mask_area

@@ -44,27 +44,29 @@ class BadjaScore(NamedTuple):
 
 def badja_pck(sequences: Mapping[str, BadjaSequence], alpha: float = 0.2, *, reference: bool = False) -> BadjaScore:
     """PCK at `alpha`, in percent."""
-    correct = {name: _correct(sequence, alpha, reference=reference) for name, sequence in sequences.items()}
-    per_sequence = {name: _percent(values) for name, values in correct.items()}
+    counts = {name: badja_counts(sequence, alpha, reference=reference) for name, sequence in sequences.items()}
+    per_sequence = {name: percent(*count) for name, count in counts.items()}
     if reference:
-        return BadjaScore(per_sequence, _percent(np.concatenate(list(correct.values()))))
+        totals = np.sum(list(counts.values()), axis=0)
+        return BadjaScore(per_sequence, percent(int(totals[0]), int(totals[1])))
     numbers = [value for value in per_sequence.values() if not np.isnan(value)]
     return BadjaScore(per_sequence, float(np.mean(numbers)) if numbers else float("nan"))
 
 
-def _correct(sequence: BadjaSequence, alpha: float, *, reference: bool) -> NDArray[np.bool_]:
-    """Whether each counted joint is correct, bool [M]."""
+def badja_counts(sequence: BadjaSequence, alpha: float, *, reference: bool = False) -> tuple[int, int]:
+    """How many joints of a sequence are correct at `alpha`, and how many are counted."""
     counted = sequence.visible.astype(bool)
     if not reference:
         counted = counted & counted[:, :1]
         counted[:, 0] = False
     distance = np.linalg.norm(sequence.predicted.astype(np.float64) - sequence.truth, axis=-1)
-    correct: NDArray[np.bool_] = (distance < alpha * np.sqrt(sequence.mask_area.astype(np.float64)))[counted]
-    return correct
+    correct = distance < alpha * np.sqrt(sequence.mask_area.astype(np.float64))
+    return int((correct & counted).sum()), int(counted.sum())
 
 
-def _percent(correct: NDArray[np.bool_]) -> float:
-    return 100.0 * float(correct.mean()) if correct.size else float("nan")
+def percent(correct: int, counted: int) -> float:
+    """PCK of a count; NaN where nothing was counted."""
+    return 100.0 * correct / counted if counted else float("nan")
 
 
 def mask_area_at(mask: NDArray[Any], size_hw: tuple[int, int] = EVAL_HW) -> int:

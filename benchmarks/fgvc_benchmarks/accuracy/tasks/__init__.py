@@ -1,0 +1,1 @@
+"""One module for each data set, and the table of them all in `table.py`."""
