@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import nn
 
+from fgvc_training.encoder.edge import EdgeEncoder
 from fgvc_training.encoder.efficientnet_lite import EdgeLite0
 from fgvc_training.encoder.resnet import ResNet18D1
 from fgvc_training.errors import TrainingError
@@ -74,6 +75,16 @@ ARCHITECTURES: dict[str, Architecture] = {
             build=EdgeLite0,
             stride=4,
             channels=176,
+            preprocess=_IMAGENET,
+            propagation=Propagation(radius=7.5),
+            default_size="short:256",
+        ),
+        Architecture(
+            name="edge",
+            summary="EfficientNet-lite0's levels beside a head trained for correspondence, 240 channels, RGB input",
+            build=EdgeEncoder,
+            stride=4,
+            channels=240,
             preprocess=_IMAGENET,
             propagation=Propagation(radius=7.5),
             default_size="short:256",

@@ -1,0 +1,102 @@
+"""The trained module: encoder, and the losses of a batch of pairs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fgvc_training.edge.attention import circle_logits, gather_pixels, raster_to_xy
+from fgvc_training.edge.losses import bilinear_labels, cycle_loss, identity_loss, matching_loss
+from fgvc_training.edge.settings import LossSettings
+from fgvc_training.encoder.edge import EdgeEncoder
+from fgvc_training.sampling import inside_image, pixel_positions
+
+
+class PairBatch(NamedTuple):
+    """B pairs on the feature grid [h, w]; frame 0 is the reference, frame 1 the target whose pixels are asked.
+
+    `frames` [B, 2, 3, H, W], ImageNet-normalised RGB; `flow` [B, 2, h, w], target to reference in feature pixels;
+    `valid` bool [B, h, w]: where flow is right; `ids` int64 [B, 2, h, w]: objects, -1 = unknown.
+    """
+
+    frames: Tensor
+    flow: Tensor
+    valid: Tensor
+    ids: Tensor
+
+
+class EdgeModule(nn.Module):
+    """Loss terms of a batch.  The trunk's batch norm stays in eval mode: its statistics are ImageNet's."""
+
+    def __init__(self, encoder: EdgeEncoder, settings: LossSettings) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.settings = settings
+
+    def train(self, mode: bool = True) -> EdgeModule:
+        """Set training mode of everything but the trunk."""
+        super().train(mode)
+        self.encoder.trunk.eval()
+        return self
+
+    def forward(self, batch: PairBatch, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Weighted terms by name: matching, identity, cycle."""
+        frames = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        features = self.encoder(frames).float().unflatten(0, batch.frames.shape[:2])
+        return self._terms(features, batch, self._choose(batch, rng), rng)
+
+    def _terms(
+        self, features: Tensor, batch: PairBatch, chosen: Tensor, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """`features` [B, 2, C, h, w], `chosen` int64 [B, Q]."""
+        settings = self.settings
+        reference, target = features.unbind(1)
+        height, width = reference.shape[2:]
+        # Where nothing is known of a pixel's motion the circle lies around the pixel itself, as in propagation.
+        flow = gather_pixels(batch.flow, chosen)
+        own = raster_to_xy(chosen, width)
+        valid = gather_pixels(batch.valid[:, None].float(), chosen)[..., 0] > 0
+        query = gather_pixels(target, chosen)
+        logits = circle_logits(query, reference, own, settings.radius, settings.temperature)
+        terms = {}
+        if settings.matching_weight > 0:
+            goal = own + flow
+            asked = valid & inside_image(goal, height, width) & (flow.norm(dim=-1) < settings.radius - 2)
+            labels = bilinear_labels(torch.where(asked[..., None], goal, own), height, width)
+            terms["matching"] = settings.matching_weight * matching_loss(logits, labels, asked)
+        if settings.identity_weight > 0:
+            query_ids = batch.ids[:, 1].flatten(1).gather(1, chosen)
+            terms["identity"] = settings.identity_weight * identity_loss(
+                logits, query_ids, batch.ids[:, 0].flatten(1)
+            )
+        if settings.cycle_weight > 0:
+            terms["cycle"] = settings.cycle_weight * self._cycle(reference, target, rng)
+        return terms
+
+    def _cycle(self, reference: Tensor, target: Tensor, rng: np.random.Generator) -> Tensor:
+        settings = self.settings
+        step = settings.cycle_step
+        top, left = (int(value) for value in rng.integers(0, step, 2))
+        thin_r, thin_t = (maps[:, :, top::step, left::step].flatten(2) for maps in (reference, target))
+        there = torch.matmul(thin_t.transpose(1, 2), thin_r) / settings.temperature
+        thin_hw = target[0, 0, top::step, left::step].shape
+        positions = step * pixel_positions(thin_hw[0], thin_hw[1], target).flatten(0, 1)
+        distance = torch.cdist(positions, positions)
+        there = there.masked_fill(distance >= settings.radius, -torch.inf)
+        return cycle_loss(there, there.transpose(1, 2), distance < settings.cycle_reach)
+
+    def _choose(self, batch: PairBatch, rng: np.random.Generator) -> Tensor:
+        """Raster positions int64 [B, Q] of target pixels: some on objects, the others anywhere."""
+        count = self.settings.queries
+        on_object = round(self.settings.on_object * count)
+        rows = []
+        for ids in batch.ids[:, 1].flatten(1).numpy():
+            objects = np.flatnonzero(ids > 0)
+            wanted = on_object if len(objects) else 0
+            anywhere = rng.integers(0, ids.size, count - wanted)
+            inside = objects[rng.integers(0, len(objects), wanted)] if wanted else objects[:0]
+            rows.append(np.concatenate([inside, anywhere]))
+        return torch.from_numpy(np.stack(rows)).to(batch.flow.device)

@@ -1,0 +1,69 @@
+"""From a raw pair to a training sample: crop and enlarge both frames alike, change colours, thin the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fgvc_training.augment.crop import flip_flow, random_area_box, resize
+from fgvc_training.augment.photometric import change_photometry
+from fgvc_training.edge.module import PairBatch
+from fgvc_training.edge.pairs import RawPair
+from fgvc_training.edge.settings import PairSettings
+from fgvc_training.sampling import sample
+
+STRIDE = 4
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class PairSample(NamedTuple):
+    """One pair as `PairBatch` has B of them."""
+
+    frames: Tensor
+    flow: Tensor
+    valid: Tensor
+    ids: Tensor
+
+
+def normalise(rgb: Tensor) -> Tensor:
+    """RGB in 0..1, [.., 3, H, W] -> the encoder's input."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    return (rgb - mean) / std
+
+
+def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator) -> PairSample:
+    """Crop to `settings.size` squared; labels are read at the pixels (4i, 4j) of the crop."""
+    frames = torch.from_numpy(np.ascontiguousarray(pair.frames)).permute(0, 3, 1, 2).float() / 255
+    box = random_area_box((frames.shape[2], frames.shape[3]), settings.area, settings.aspect, rng)
+    scale = torch.tensor((settings.size / box.width, settings.size / box.height))
+    cropped = resize(box.cut(frames), (settings.size, settings.size)).clamp(0, 1)
+    centres = _feature_centres(settings.size, scale)
+    flow = sample(box.cut(pair.flow)[None], centres)[0] * (scale / STRIDE)[:, None, None]
+    nearest = centres[0].round().long()
+    x, y = nearest[..., 0].clamp(0, box.width - 1), nearest[..., 1].clamp(0, box.height - 1)
+    valid, ids = box.cut(pair.valid)[y, x], box.cut(torch.from_numpy(pair.ids))[:, y, x].long()
+    if settings.photometric is not None:
+        cropped = change_photometry(cropped, settings.photometric, rng)
+    return PairSample(normalise(cropped), flow, valid, ids)
+
+
+def _feature_centres(size: int, scale: Tensor) -> Tensor:
+    """Where the pixels (4i, 4j) of the resized crop lie in the crop itself, (x, y) [1, h, w, 2]."""
+    at = torch.arange(0, size, STRIDE, dtype=torch.float32)
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    return ((torch.stack((x, y), dim=-1) + 0.5) / scale - 0.5).clamp_min(0)[None]
+
+
+def mirrored(pair: RawPair) -> RawPair:
+    """The pair seen in a mirror."""
+    return RawPair(pair.frames[:, :, ::-1], flip_flow(pair.flow), pair.valid.flip(-1), pair.ids[:, :, ::-1].copy())
+
+
+def collate(samples: Sequence[PairSample]) -> PairBatch:
+    """Samples of one batch, stacked."""
+    return PairBatch(*(torch.stack(parts) for parts in zip(*samples, strict=True)))

@@ -1,0 +1,98 @@
+"""The trainer's task `edge`: data, module, learning rates and evaluation put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fgvc_training.data.videos import FrameVideo, read_davis
+from fgvc_training.edge.module import EdgeModule, PairBatch
+from fgvc_training.edge.pairs import ScenePairs, VideoPairs
+from fgvc_training.edge.prepare import PairSample, collate, mirrored, normalise, prepare_pair
+from fgvc_training.edge.selection import carried_mask_overlap, match_error
+from fgvc_training.edge.settings import EdgeSettings
+from fgvc_training.encoder.checkpoint import load_encoder
+from fgvc_training.encoder.edge import EdgeEncoder
+from fgvc_training.errors import DataError
+from fgvc_training.trainer.task import RunContext, TaskKind, decayed_groups
+
+FRAMES_FOR_MEANS = 64
+HELD_OUT_SCENES = 8
+
+
+class EdgeTask:
+    """See `trainer.task.Task`."""
+
+    arch = "edge"
+
+    def __init__(self, settings: EdgeSettings, context: RunContext) -> None:
+        videos = read_davis(settings.videos, resolution=None)
+        self._settings = settings
+        self._held_out = [video for video in videos if video.name in settings.held_out]
+        training = [video for video in videos if video.name not in settings.held_out]
+        unknown = set(settings.held_out) - {video.name for video in videos}
+        if unknown or not training:
+            raise DataError(f"held_out names {sorted(unknown)} or everything under {settings.videos}: correct it")
+        self._video_pairs = VideoPairs(training, settings.pairs)
+        self._scene_pairs = ScenePairs(training, settings.pairs, context.seed)
+        self._scene_videos = self._held_out or training
+        self.encoder: nn.Module = build_encoder(settings, training, context.seed)
+        self.module: nn.Module = EdgeModule(self.encoder, settings.losses)
+
+    def sample(self, index: int, rng: np.random.Generator) -> PairSample:
+        """One pair, from a scene or a video."""
+        pairs = self._settings.pairs
+        raw = (self._scene_pairs if rng.random() < pairs.synthetic else self._video_pairs).draw(rng)
+        return prepare_pair(mirrored(raw) if rng.random() < 0.5 else raw, pairs, rng)
+
+    def collate(self, samples: Sequence[PairSample]) -> PairBatch:
+        """See `prepare.collate`."""
+        return collate(samples)
+
+    def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """The trunk's trainable blocks at `trunk_rate` of the rate, everything else at the full rate."""
+        assert isinstance(self.encoder, EdgeEncoder)
+        trunk_rate = learning_rate * self._settings.trunk_rate
+        return [
+            *decayed_groups(self.encoder.head, learning_rate, weight_decay),
+            *decayed_groups(self.encoder.trunk, trunk_rate, weight_decay),
+        ]
+
+    def evaluate(self, encoder: nn.Module, *, seed: int) -> dict[str, float]:
+        """J of masks carried through held-out videos; hit rates on new scenes of held-out objects."""
+        figures: dict[str, float] = {}
+        if self._held_out:
+            frames = self._settings.held_out_frames
+            figures["held_out_j"] = float(
+                np.mean([carried_mask_overlap(encoder, video, frames) for video in self._held_out])
+            )
+        rng = np.random.default_rng(seed)
+        scenes = ScenePairs(self._scene_videos, self._settings.pairs, seed + 1)
+        samples = [prepare_pair(scenes.draw(rng), self._settings.pairs, rng) for _ in range(HELD_OUT_SCENES)]
+        near, far = match_error(encoder, samples)
+        return figures | {"scene_hit_3px": near, "scene_hit_8px": far}
+
+
+def build_encoder(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: int) -> EdgeEncoder:
+    """An untrained head on the ImageNet trunk, whose means are measured on random frames of `videos`."""
+    encoder = EdgeEncoder()
+    trunk, _ = load_encoder(settings.imagenet, "edge_lite0")
+    encoder.trunk.load_state_dict(trunk.state_dict())
+    encoder.trunk.requires_grad_(False)
+    encoder.trunk.blocks[settings.train_trunk_from :].requires_grad_(True)
+    rng = np.random.default_rng(seed)
+    size = (settings.pairs.size, settings.pairs.size)
+    chosen = [videos[int(rng.integers(len(videos)))] for _ in range(FRAMES_FOR_MEANS)]
+    frames = [torch.from_numpy(video.read([int(rng.integers(len(video)))])[0]) for video in chosen]
+    small = [
+        nn.functional.interpolate(frame.permute(2, 0, 1)[None].float() / 255, size, mode="area") for frame in frames
+    ]
+    encoder.eval().measure_means(normalise(torch.cat(small)))
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+KIND = TaskKind(EdgeSettings, EdgeTask)

@@ -1,0 +1,118 @@
+"""The edge encoder: EfficientNet-lite0's levels, and beside them a light head that is trained for correspondence.
+
+The head learns what ImageNet features lack; they stay part of the features, because training alone loses the grouping
+of objects that they are good at (docs/edge-encoder.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fgvc_training.encoder.blocks import ConvNorm
+from fgvc_training.encoder.efficientnet_lite import EdgeLite0, unit_length, upsample_aligned
+
+WIDTH = 96
+HEAD_CHANNELS = 64
+HEAD_SHARE = 0.5
+"""Share of the head in the squared length of a feature, so in every cosine; the ImageNet levels have the rest."""
+STRIDE_2, STRIDE_4, STRIDE_8, MIDDLE_16, STRIDE_16 = 0, 2, 4, 7, 10
+"""Blocks of the trunk whose outputs are used, with 16, 24, 40, 80 and 112 channels."""
+
+
+class Centred(nn.Module):
+    """[N, C, h, w] minus a fixed mean, scaled to unit length per pixel.  `mean` [C] is measured, not learnt."""
+
+    mean: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return unit_length(x - self.mean[:, None, None])
+
+
+class Mix(nn.Module):
+    """Depthwise 5x5 and two 1x1 convolutions beside a shortcut; [N, C, h, w] -> the same shape."""
+
+    def __init__(self, channels: int, expand: int) -> None:
+        super().__init__()
+        self.depthwise = ConvNorm(channels, channels, 5, groups=channels)
+        self.expand = ConvNorm(channels, expand * channels, 1, activation=nn.ReLU(inplace=True))
+        self.project = ConvNorm(expand * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = x + self.project(self.expand(self.depthwise(x)))
+        return out
+
+
+class Head(nn.Module):
+    """Five levels of the trunk, fused from coarse to fine, to HEAD_CHANNELS on the stride-4 grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lateral2 = ConvNorm(16, 48, 3, stride=2, activation=nn.ReLU(inplace=True))
+        self.lateral4 = ConvNorm(24 + 48, WIDTH, 1)
+        self.lateral8 = ConvNorm(40, WIDTH, 1)
+        self.lateral16 = ConvNorm(80 + 112, WIDTH, 1)
+        self.mix16, self.mix8, self.mix4 = Mix(WIDTH, 2), Mix(WIDTH, 2), Mix(WIDTH, 2)
+        self.out = nn.Conv2d(WIDTH, HEAD_CHANNELS, 1)
+
+    def forward(self, l2: Tensor, l4: Tensor, l8: Tensor, m16: Tensor, l16: Tensor) -> Tensor:
+        """Levels [N, 16 | 24 | 40 | 80 | 112, ., .] -> [N, HEAD_CHANNELS, ceil(H/4), ceil(W/4)], not unit."""
+        x = self.mix16(self.lateral16(torch.cat([m16, l16], dim=1)))
+        x = self.mix8(self.lateral8(l8) + upsample_aligned(x, 2, (l8.shape[2], l8.shape[3])))
+        fine = self.lateral4(torch.cat([l4, self.lateral2(l2)], dim=1))
+        out: Tensor = self.out(self.mix4(fine + upsample_aligned(x, 2, (l4.shape[2], l4.shape[3]))))
+        return out
+
+
+class EdgeEncoder(nn.Module):
+    """Trunk, head, and their features side by side; feature (i, j) is centred on pixel (4i, 4j).
+
+    The order of channels is: ImageNet levels of stride 4, 8, 16 (24 + 40 + 112), then the head's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = EdgeLite0()
+        self.head = Head()
+        self.centred = nn.ModuleList(Centred(channels) for channels in (24, 40, 112))
+
+    def trunk_levels(self, x: Tensor) -> dict[int, Tensor]:
+        """RGB frames [N, 3, H, W] -> the outputs of the blocks used, by block number."""
+        x = self.trunk.stem(x)
+        levels = {}
+        for index, block in enumerate(self.trunk.blocks):
+            x = block(x)
+            if index in (STRIDE_2, STRIDE_4, STRIDE_8, MIDDLE_16, STRIDE_16):
+                levels[index] = x
+        return levels
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB frames [N, 3, H, W] -> ImageNet features [N, 176, h, w] and the head's [N, HEAD_CHANNELS, h, w].
+
+        Both have unit length per pixel.
+        """
+        levels = self.trunk_levels(x)
+        used = (levels[STRIDE_4], levels[STRIDE_8], levels[STRIDE_16])
+        fine, middle, coarse = (centred(level) for centred, level in zip(self.centred, used, strict=True))
+        hw = (fine.shape[2], fine.shape[3])
+        imagenet = torch.cat([fine, upsample_aligned(middle, 2, hw), upsample_aligned(coarse, 4, hw)], dim=1)
+        head = self.head(levels[STRIDE_2], *used[:2], levels[MIDDLE_16], used[2])
+        return unit_length(imagenet), unit_length(head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """RGB frames, ImageNet normalisation, [N, 3, H, W] -> unit features [N, 240, ceil(H/4), ceil(W/4)]."""
+        imagenet, head = self.parts(x)
+        return torch.cat([(1 - HEAD_SHARE) ** 0.5 * imagenet, HEAD_SHARE**0.5 * head], dim=1)
+
+    @torch.no_grad()
+    def measure_means(self, frames: Tensor) -> None:
+        """Set the means of the ImageNet levels to those over RGB frames [N, 3, H, W]."""
+        levels = self.trunk_levels(frames)
+        for centred, block in zip(self.centred, (STRIDE_4, STRIDE_8, STRIDE_16), strict=True):
+            centred.get_buffer("mean").copy_(levels[block].mean((0, 2, 3)))
