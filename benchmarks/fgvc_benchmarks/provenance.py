@@ -106,10 +106,10 @@ def commit(root: Path) -> Commit:
     return Commit(sha=sha or "", dirty=bool(status), sources_sha256=sources_sha256(root))
 
 
-def sources_sha256(root: Path) -> str:
-    """One hash over names and contents of the source files of the five packages."""
+def sources_sha256(root: Path, packages: Sequence[str] = PACKAGES) -> str:
+    """One hash over names and contents of the source files of the five packages, or of some of them."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
+    for package in packages:
         folder = root / package
         if not folder.is_dir():
             folder = INSTALLED / folder.name

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tiny_data
+from fgvc_benchmarks.accuracy import evaluation
 from fgvc_benchmarks.accuracy.records import read
 from fgvc_benchmarks.accuracy.running import Runner
 from fgvc_deploy.cli.app import app
@@ -61,6 +62,8 @@ def test_json_is_one_object_with_everything_to_reproduce_it(root: Path, toy_bund
 def test_records_are_used_again_only_for_the_same_evaluation(
     root: Path, toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Somebody may be editing the code while the tests run.
+    monkeypatch.setattr(evaluation, "sources_sha256", lambda *_: "this code")
     common = ("badja", "--root", root, "--model", toy_bundle, "--threads", 1, "--out", tmp_path)
     first = answer(*common, "--sequence", "camel")
     assert list(first["sequences"]) == ["camel"]
@@ -85,6 +88,9 @@ def test_records_are_used_again_only_for_the_same_evaluation(
     answer(*common)
     assert tracked == [5, 3, 5, 5]
     assert len(read(tmp_path / "badja.jsonl")) == 5
+    monkeypatch.setattr(evaluation, "sources_sha256", lambda *_: "other code")
+    answer(*common, "--sequence", "dog")
+    assert tracked == [5, 3, 5, 5, 5]
 
 
 def test_overlays_show_every_frame(root: Path, toy_bundle: Path, tmp_path: Path) -> None:

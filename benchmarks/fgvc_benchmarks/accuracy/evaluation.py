@@ -13,11 +13,13 @@ from fgvc_benchmarks.accuracy.base import Clip, EvalOptions, Figures, Task
 from fgvc_benchmarks.accuracy.overlays import write_overlay
 from fgvc_benchmarks.accuracy.records import EvalConfiguration, EvalRecord, append, find, read
 from fgvc_benchmarks.accuracy.running import Runner, changed_settings
-from fgvc_benchmarks.provenance import ROOT, commit, model_facts
+from fgvc_benchmarks.provenance import ROOT, commit, model_facts, sources_sha256
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.model import Model
 from fgvc_deploy.results.run_json import machine, versions
 
+CODE = ("fgvc_deploy", "kernels/fgvc_kernels", "benchmarks/fgvc_benchmarks")
+"""Packages whose code can move a figure; exporting and training act through the bundle and the clips."""
 Say = Callable[[str], None]
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
 
@@ -115,7 +117,7 @@ def describe(task: Task[Any, Any], model: Model, options: EvalOptions) -> EvalCo
         model=model_facts(model.bundle),
         machine=machine(),
         versions=versions(),
-        sources_sha256=commit(ROOT).sources_sha256,
+        sources_sha256=sources_sha256(ROOT, CODE),
     )
 
 

@@ -21,7 +21,7 @@ class EvalConfiguration(FrozenModel):
     """Everything a clip's figures depend on, beside the clip.
 
     `network_size` is what was asked of the encoder, `propagation` the settings after every change; `encoder` and
-    `matcher` are the backends that ran.  `sources_sha256` covers the code of the five packages.
+    `matcher` are the backends that ran.  `sources_sha256` covers the code that a figure can depend on.
     """
 
     dataset: str
