@@ -53,6 +53,16 @@ TARGETS: dict[str, Target] = {
             mend="pip install 'fgvc-deploy[export]'",
         ),
         Target(
+            name="winograd",
+            summary="ONNX file with Winograd convolutions, for encoders with wide 3x3 layers on a CPU",
+            kind="encoder",
+            runtime="winograd",
+            module="fgvc_export.winograd_target",
+            file_name={"fp32": "encoder.winograd.onnx"},
+            needs=("torch", "onnx", "onnxscript", "onnxruntime"),
+            mend="pip install 'fgvc-deploy[export]'",
+        ),
+        Target(
             name="mnn",
             summary="MNN file of any frame size, run by MNN",
             kind="encoder",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input, named_with_precision
 from fgvc_deploy.errors import BackendError, BundleError
@@ -22,9 +24,10 @@ def create(bundle: Bundle, *, threads: int | None = None, precision: str = "fp32
 class OnnxRuntimeEncoder:
     """Runs an ONNX encoder; the same input gives the same bits for a given number of threads.
 
-    `model` is the content of the file, `where` names it in errors.  `threads` bounds the threads inside an operator;
-    None leaves it to ONNX Runtime (the physical cores).  Raises `BackendError` when ONNX Runtime is missing or cannot
-    load the model, `BundleError` when the model is not the encoder that `settings` describe.
+    The features in the file are [N, C, h, w], or [N, h, w, C] (target `winograd`).  `model` is its content, `where`
+    names it in errors.  `threads` bounds the threads inside an operator; None leaves it to ONNX Runtime (the physical
+    cores).  Raises `BackendError` when ONNX Runtime is missing or cannot load the model, `BundleError` when the model
+    is not the encoder that `settings` describe.
     """
 
     name = "onnxruntime"
@@ -35,7 +38,7 @@ class OnnxRuntimeEncoder:
         self._where = where
         self._stride = settings.stride
         self._session = open_session(model, where, threads)
-        self._input = _check_interface(self._session, settings.channels, where)
+        self._input, self._channels_last = _check_interface(self._session, settings.channels, where)
 
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
@@ -48,21 +51,25 @@ class OnnxRuntimeEncoder:
                 f"({str(error).splitlines()[0]}); choose a smaller --size if memory is short."
             ) from error
         expected = tuple(-(-side // self._stride) for side in x.shape[2:])
-        if features.shape[2:] != expected:
+        found = features.shape[1:3] if self._channels_last else features.shape[2:]
+        if found != expected:
             raise BundleError(
-                f"{self._where} gives features of {features.shape[2:]} where stride {self._stride} means {expected}; "
+                f"{self._where} gives features of {found} where stride {self._stride} means {expected}; "
                 "export the checkpoint again."
             )
-        return channels_last(features)
+        return np.asarray(features[0]) if self._channels_last else channels_last(features)
 
 
-def _check_interface(session: Any, channels: int, where: str) -> str:
-    """Name of the one input, after checking that the graph maps [N, 3, H, W] to [N, channels, h, w]."""
+def _check_interface(session: Any, channels: int, where: str) -> tuple[str, bool]:
+    """Name of the one input, and whether the graph maps [N, 3, H, W] to [N, h, w, channels], not [N, channels, h, w].
+
+    Raises `BundleError` when it does neither; the other sizes are open, so there is no doubt between the two.
+    """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     fits = len(inputs) == len(outputs) == 1 and len(inputs[0].shape) == len(outputs[0].shape) == 4
-    if not fits or inputs[0].shape[1] != 3 or outputs[0].shape[1] != channels:
+    if not fits or inputs[0].shape[1] != 3 or channels not in outputs[0].shape[1::2]:
         raise BundleError(
             f"{where} is not an encoder of 3 colours to {channels} channels as the manifest says; "
             "export the checkpoint again."
         )
-    return str(inputs[0].name)
+    return str(inputs[0].name), outputs[0].shape[1] != channels

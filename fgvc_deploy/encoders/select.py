@@ -38,6 +38,13 @@ ENCODER_BACKENDS: tuple[EncoderEntry, ...] = (
         mend="pip install 'fgvc-deploy[cpu]'",
     ),
     EncoderEntry(
+        name="winograd",
+        target="winograd",
+        module="fgvc_deploy.encoders.winograd",
+        needs="onnxruntime",
+        mend="pip install 'fgvc-deploy[cpu]'",
+    ),
+    EncoderEntry(
         name="mnn",
         target="mnn",
         module="fgvc_deploy.encoders.mnn",

@@ -134,11 +134,13 @@ def test_one_that_breaks_when_made_is_left_out(make: Make, monkeypatch: pytest.M
     made = select._make
     bundle = make(("onnx", "fp32"), ("mnn", "fp32"))
     monkeypatch.setattr(select, "_obstacle", lambda *_: None)
-    monkeypatch.setattr(select, "_make", lambda entry, *rest: (broken if entry.name == "mnn" else made)(entry, *rest))
+    monkeypatch.setattr(
+        select, "_make", lambda entry, *rest: (made if entry.name == "onnxruntime" else broken)(entry, *rest)
+    )
     assert select.create(bundle).name == "onnxruntime"
     monkeypatch.setattr(select, "_make", broken)
     with pytest.raises(
-        BackendError, match=r"No encoder .* onnxruntime: onnxruntime has lost a library\. mnn: mnn has"
+        BackendError, match=r"No encoder .* onnxruntime has lost a library\. winograd: .* library\. mnn: mnn has"
     ):
         select.create(bundle)
 
