@@ -1,4 +1,4 @@
-"""RGB frames to the encoder's input: CIE Lab, normalised.  The exact formula, batched, on any device.
+"""RGB frames to the encoder's input and back: CIE Lab, normalised.  The exact formula, batched, on any device.
 
 The runtime uses OpenCV's Lab, which reads a 33^3 table; normalised values differ by at most 0.004 (goldens item 3).
 """
@@ -27,3 +27,15 @@ def normalized_lab(rgb: Tensor) -> Tensor:
     lab = torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
     mean, std = (torch.tensor(values, dtype=rgb.dtype, device=rgb.device)[:, None, None] for values in (MEAN, STD))
     return (lab - mean) / std
+
+
+def rgb_of_normalized_lab(lab: Tensor) -> Tensor:
+    """The inverse of `normalized_lab`: [.., 3, H, W] -> RGB; colours outside of sRGB are clipped to 0..1."""
+    mean, std = (torch.tensor(values, dtype=lab.dtype, device=lab.device)[:, None, None] for values in (MEAN, STD))
+    lightness, a, b = (lab * std + mean).unbind(-3)
+    fy = (lightness + 16) / 116
+    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)
+    xyz = torch.where(f > 6 / 29, f**3, (f - 4 / 29) * (108 / 841))
+    matrix, white = (torch.tensor(values, dtype=lab.dtype, device=lab.device) for values in (_RGB_TO_XYZ, _WHITE))
+    linear = torch.einsum("ij,...jhw->...ihw", torch.linalg.inv(matrix / white[:, None]), xyz).clamp(0, 1)
+    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(1e-12) ** (1 / 2.4) - 0.055)

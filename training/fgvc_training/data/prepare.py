@@ -31,7 +31,7 @@ class PrepareSettings(BaseModel):
 
     Videos: a box of `area` and `aspect` is resized to `size`.  Pairs: a box of `size` is cut out, so that flow stays
     exact.  Both: mirrored with `flip`, blurred alike in all frames with `blur`, then `photometric` changes, if any.
-    `visible_from_crop` leaves visibility to be estimated by the loss from the cropped flows, as published, so that what
+    `visible_from_crop` leaves visibility to be estimated by the loss from the cropped flows, as published, so what
     moves out of the crop counts as hidden; else it comes from the whole frames.
     """
 

@@ -28,6 +28,14 @@ class Video(Protocol):
         ...
 
 
+class MaskedVideo(Video, Protocol):
+    """A video with objects marked, as material for synthetic scenes."""
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """Non-zero on the objects of frame `index`, uint8 [H, W]."""
+        ...
+
+
 class FlowPair(NamedTuple):
     """Two frames uint8 [H, W, 3] with dense flow, (x, y) pixels, float32 [H, W, 2].
 

@@ -104,4 +104,6 @@ class Learner:
 
     def _to_device(self, leaf: Any) -> Any:
         # A copy also on the CPU: a task may write into its batch, and a step that fails is kept with what it got.
-        return leaf.to(self._processes.device, non_blocking=True, copy=True) if isinstance(leaf, torch.Tensor) else leaf
+        return (
+            leaf.to(self._processes.device, non_blocking=True, copy=True) if isinstance(leaf, torch.Tensor) else leaf
+        )

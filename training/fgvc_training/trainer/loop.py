@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -24,6 +22,7 @@ from fgvc_training.trainer.samples import batches
 from fgvc_training.trainer.seeding import seed_torch
 from fgvc_training.trainer.stopping import StopRequest
 from fgvc_training.trainer.task import RunContext, Task, task_kind
+from fgvc_training.trainer.threads import threads
 
 
 class Monitor(Protocol):
@@ -56,7 +55,7 @@ def train(config: TrainingConfig, out: Path, monitor: Monitor, *, resume: bool =
 
     In every process that torchrun started; only the first writes and speaks.
     """
-    with _threads(config.training.threads), joined_processes(config.training.device) as processes:
+    with threads(config.training.threads), joined_processes(config.training.device) as processes:
         seed_torch(config.seed, "weights")
         context = RunContext(config.seed, config.training.batch, processes.count, config.training.steps)
         task = task_kind(config.task).build(config.settings, context)
@@ -154,6 +153,8 @@ class Run:
         if not self._settings.evaluate_every or not self._processes.first:
             return False
         self._metrics = learner.task.evaluate(learner.average.encoder.eval(), seed=learner.seed)
+        if not self._metrics:
+            return False
         self._row("eval", self._metrics)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in self._metrics.items())
         self._monitor.say(f"step {learner.step}: {figures}")
@@ -189,13 +190,3 @@ class Run:
                 "in the last bits; set training.threads"
             )
         self._monitor.say(f"going on from step {self.learner.step}")
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

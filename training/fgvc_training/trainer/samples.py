@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from fgvc_training.errors import TrainingError
 from fgvc_training.trainer.seeding import stream
 from fgvc_training.trainer.task import Task
+from fgvc_training.trainer.threads import threads
 
 
 class _Samples(Dataset[Any]):
@@ -23,7 +22,7 @@ class _Samples(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         # Sums over pixels are split among threads, so their last bits would depend on how many there are.
-        with _one_thread():
+        with threads(1):
             try:
                 return self._task.sample(index, stream(self._seed, "sample", index))
             except TrainingError as error:
@@ -62,13 +61,3 @@ def _ignore_signals(worker: int) -> None:
     """Ctrl-C reaches the whole process group; the training process decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

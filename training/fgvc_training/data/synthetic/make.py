@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fgvc_training.augment.photometric import PhotometricSettings, change_photometry, gaussian_blur
+from fgvc_training.data.sources import MaskedVideo
 from fgvc_training.data.synthetic.motion import Motion
 from fgvc_training.data.synthetic.paths import MotionSettings, random_motion
 from fgvc_training.data.synthetic.scene import Layer, Scene
-from fgvc_training.data.videos import FrameVideo
 from fgvc_training.errors import DataError
 
 Count = Annotated[int, Field(ge=0, le=16)]
@@ -43,7 +43,7 @@ class CutOut(NamedTuple):
     mask: NDArray[np.bool_]
 
 
-def make_scene(videos: Sequence[FrameVideo], settings: SceneSettings, rng: np.random.Generator) -> Scene:
+def make_scene(videos: Sequence[MaskedVideo], settings: SceneSettings, rng: np.random.Generator) -> Scene:
     """A scene out of videos with masks; the same generator state gives the same scene.
 
     Raises DataError if the videos hold no object as large as `smallest_cut_out` of its frame.
@@ -63,7 +63,7 @@ def render(scene: Scene, settings: SceneSettings, rng: np.random.Generator) -> N
     return pixels
 
 
-def random_cut_out(videos: Sequence[FrameVideo], smallest: float, rng: np.random.Generator) -> CutOut:
+def random_cut_out(videos: Sequence[MaskedVideo], smallest: float, rng: np.random.Generator) -> CutOut:
     """The object of a random frame of a random video, cut to its bounding box and 2 pixels around."""
     for _ in range(TRIES):
         video = videos[int(rng.integers(len(videos)))]
@@ -78,7 +78,7 @@ def random_cut_out(videos: Sequence[FrameVideo], smallest: float, rng: np.random
     )
 
 
-def _background(videos: Sequence[FrameVideo], settings: SceneSettings, rng: np.random.Generator) -> Layer:
+def _background(videos: Sequence[MaskedVideo], settings: SceneSettings, rng: np.random.Generator) -> Layer:
     video = videos[int(rng.integers(len(videos)))]
     rgb = _planes(video.read([int(rng.integers(len(video)))])[0])
     motion = _placed(rgb.shape[-2:], settings, settings.background_motion, 1.0, 0.0, rng)

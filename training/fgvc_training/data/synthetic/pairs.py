@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_training.data.sources import FlowPair
+from fgvc_training.data.sources import FlowPair, MaskedVideo
 from fgvc_training.data.synthetic.make import SceneSettings, make_scene, render
-from fgvc_training.data.videos import FrameVideo
 
 
 class SyntheticPairs:
     """As many pairs as asked for, each from its own scene, made when it is read."""
 
-    def __init__(self, videos: Sequence[FrameVideo], settings: SceneSettings, length: int) -> None:
+    def __init__(self, videos: Sequence[MaskedVideo], settings: SceneSettings, length: int) -> None:
         self._videos = tuple(videos)
         self._settings = settings
         self._length = length
