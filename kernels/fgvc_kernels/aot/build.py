@@ -9,16 +9,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fgvc_kernels.aot.chips import Chip
 from fgvc_kernels.aot.errors import AotError
+from fgvc_kernels.aot.tools import assembler_version
 
 if TYPE_CHECKING:
     from triton.runtime.jit import JITFunction
 
+    from fgvc_kernels.triton.config import Variant
+
 Constant = int | float | bool | str
 CONSTEXPR = "constexpr"
+WIDE = 16
+"""What an address must be a multiple of for loads of 128 bits."""
 # Triton reads these and then makes other machine code, or none; a build must depend on its inputs alone.
 _DISTURBING = (
     "TRITON_INTERPRET",
@@ -41,8 +46,9 @@ class KernelBuild:
 
     `signature` maps every argument of `function`, in order, to `*fp16`, `*fp32`, `i32`, `fp32` ... or `constexpr`;
     `constexprs` gives the values of the latter.  `divisible` names the arguments that are multiples of 16 (pointers:
-    aligned to 16 bytes): without it ahead of time nothing is loaded in vectors.  `max_registers` caps the registers
-    per thread; `ptx_version` (86 = 8.6) is the newest PTX to use, None for that of the assembler.
+    aligned to 16 bytes): without it ahead of time nothing is loaded in vectors.  `fp_fusion` lets a * b + c round
+    once.  `max_registers` caps the registers per thread; `ptx_version` (86 = 8.6) is the newest PTX to use, None for
+    that of the assembler.
     """
 
     name: str
@@ -52,8 +58,25 @@ class KernelBuild:
     divisible: frozenset[str]
     num_warps: int
     num_stages: int
+    fp_fusion: bool = True
     max_registers: int | None = None
     ptx_version: int | None = None
+
+    @classmethod
+    def of(cls, variant: Variant) -> KernelBuild:
+        """The build of a row of the kernel table."""
+        function = cast("JITFunction[Any]", variant.kernel)
+        kinds = {param.name: param.kind for param in variant.params}
+        return cls(
+            name=variant.name,
+            function=function,
+            signature={name: kinds.get(name, CONSTEXPR) for name in function.arg_names},
+            constexprs=dict(variant.constexprs),
+            divisible=frozenset(param.name for param in variant.params if param.divisible_by == WIDE),
+            num_warps=variant.config.num_warps,
+            num_stages=variant.config.num_stages,
+            fp_fusion=variant.config.fp_fusion,
+        )
 
     def arguments(self) -> dict[str, str]:
         """Arguments that exist at launch, in order, with their types."""
@@ -85,6 +108,7 @@ class Compiled:
     num_warps: int
     num_ctas: int
     shared_bytes: int
+    tensor_columns: int
     global_scratch_bytes: int
     profile_scratch_bytes: int
     versions: dict[str, str] = field(default_factory=dict)
@@ -124,26 +148,21 @@ def compile_kernel(build: KernelBuild, chip: Chip, cache: Path | None = None) ->
         num_warps=facts.num_warps,
         num_ctas=facts.num_ctas,
         shared_bytes=facts.shared,
+        tensor_columns=facts.tmem_size or 0,
         global_scratch_bytes=facts.global_scratch_size,
         profile_scratch_bytes=facts.profile_scratch_size,
-        versions={"triton": __version__, "ptxas": _assembler_version(chip)},
+        versions={"triton": __version__, "ptxas": assembler_version(chip)},
     )
 
 
 def _options(build: KernelBuild) -> dict[str, Any]:
     # enable_fp_fusion: said, because its default changes between Triton 3.9 and 3.10.
-    options = {"num_warps": build.num_warps, "num_stages": build.num_stages, "enable_fp_fusion": True}
+    options = {"num_warps": build.num_warps, "num_stages": build.num_stages, "enable_fp_fusion": build.fp_fusion}
     return options | {"maxnreg": build.max_registers, "ptx_version": build.ptx_version}
 
 
 def _attributes(build: KernelBuild) -> dict[tuple[int], list[list[Any]]]:
     return {(i,): [["tt.divisibility", 16]] for i, name in enumerate(build.signature) if name in build.divisible}
-
-
-def _assembler_version(chip: Chip) -> str:
-    from triton.backends.nvidia.compiler import get_ptxas
-
-    return str(get_ptxas(chip.capability).version)
 
 
 def _refuse_disturbances() -> None:

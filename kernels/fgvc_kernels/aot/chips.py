@@ -64,7 +64,9 @@ CHIPS: dict[str, Chip] = {
     for chip in (
         Chip("sm_80", 80, "sm_80", 64, 32, 164 * KIB, "HMMA", Product("A100 SXM 80GB", 312, 2039, 108)),
         Chip("sm_86", 86, "sm_86", 48, 16, 100 * KIB, "HMMA", Product("RTX 3090", 71, 936, 82)),
-        Chip("sm_87", 87, "sm_87", 48, 16, 164 * KIB, "HMMA", Product("Jetson AGX Orin 64GB", 42.5, 204.8, 16, _ORIN)),
+        Chip(
+            "sm_87", 87, "sm_87", 48, 16, 164 * KIB, "HMMA", Product("Jetson AGX Orin 64GB", 42.5, 204.8, 16, _ORIN)
+        ),
         Chip("sm_89", 89, "sm_89", 48, 24, 100 * KIB, "HMMA", Product("RTX 4090", 165.2, 1008, 128)),
         Chip("sm_90", 90, "sm_90a", 64, 32, 228 * KIB, "HGMMA", Product("H100 SXM", 989, 3350, 132)),
         Chip("sm_100", 100, "sm_100a", 64, 32, 228 * KIB, "UTCHMMA", Product("B200", 2250, 8000, 148)),

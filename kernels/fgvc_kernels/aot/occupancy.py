@@ -14,6 +14,8 @@ REGISTERS_PER_SM = 65536
 _REGISTER_UNIT = 256
 _SUB_PARTITIONS = 4
 _SHARED_UNIT = 128
+# Tensor memory of a multiprocessor that has it (sm_100 to sm_110), in columns.
+_TENSOR_COLUMNS = 512
 # What the driver takes of each block's shared memory from capability 8.0 on.
 _RESERVED_SHARED = 1024
 
@@ -26,10 +28,10 @@ class Occupancy(NamedTuple):
     limited_by: str
 
 
-def occupancy(chip: Chip, *, registers: int, shared_bytes: int, num_warps: int) -> Occupancy:
+def occupancy(chip: Chip, *, registers: int, shared_bytes: int, num_warps: int, tensor_columns: int = 0) -> Occupancy:
     """Occupancy of blocks of `num_warps` warps with `registers` per thread and `shared_bytes` per block.
 
-    0 blocks when one does not fit at all.
+    `tensor_columns` of tensor memory are what a block holds where the chip has any.  0 blocks when one does not fit.
     """
     shared = _round_up(shared_bytes + _RESERVED_SHARED, _SHARED_UNIT)
     per_warp = _round_up(max(registers, 1) * 32, _REGISTER_UNIT)
@@ -39,6 +41,7 @@ def occupancy(chip: Chip, *, registers: int, shared_bytes: int, num_warps: int) 
         "shared memory": chip.shared_per_sm // shared if shared_bytes <= chip.shared_per_block else 0,
         "warps": chip.warps_per_sm // num_warps,
         "blocks": chip.blocks_per_sm,
+        "tensor memory": _TENSOR_COLUMNS // tensor_columns if tensor_columns else chip.blocks_per_sm,
     }
     limited_by = min(limits, key=limits.__getitem__)
     blocks = limits[limited_by]
