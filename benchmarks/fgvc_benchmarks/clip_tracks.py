@@ -4,10 +4,10 @@
 
 The reference is `referee.py`: float32 features, matches by the NumPy backend, sums in float64.  It knows which
 positions hang on a tie of this frame; those are counted, and not compared.  Ties of earlier frames would spread, so
-one referee goes on from the runtime's own labels after each frame; a second one carries its own from start to end,
-and how many positions differ then, ties and all, is recorded beside it.  The record goes to
-benchmarks/results/clip_tracks.json, one entry for each bundle; exit code 1 when a clip is over budget or when ties
-leave fewer than half of its positions to compare.
+one referee goes on from the runtime's own labels after each frame.  A second one carries its own from start to end,
+and there every position is compared, ties and lost points too.  The record goes to
+benchmarks/results/clip_tracks.json, one entry for each bundle; exit code 1 when a position that no tie decides is
+over budget, or more than 2 in 1000 of all positions are.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ from fgvc_deploy.video.source import open_source
 RESULT = ROOT / "benchmarks" / "results" / "clip_tracks.json"
 CLIPS = {"videos/bikes.mp4": None, "videos/cotracker_cat.mp4": None, "davis16/JPEGImages/480p/dog": 40}
 """Clips under the data folder, and how many frames of each; None is all of them."""
+# Every position counts here, so that leaving out ties cannot hide a fault: one swapped tie of a lost point moves it
+# anywhere, and most points of bikes.mp4 are lost by its end.
+TIED_SHARE = 0.002
 POINTS = 25
 """Few enough for the active set, which is on by default."""
 
@@ -85,7 +88,7 @@ def compare(model: fgvc_deploy.Model, path: Path, count: int | None, points: int
         "worst_px": worst,
         "apart_over_budget": int((apart > TRACK_BUDGET).sum()),
         "apart_p99_px": float(np.quantile(apart, 0.99)),
-        "passed": worst <= TRACK_BUDGET and bool(clear.mean() >= 0.5),
+        "passed": worst <= TRACK_BUDGET and bool(clear.any()) and bool((apart > TRACK_BUDGET).mean() <= TIED_SHARE),
     }
 
 
