@@ -17,6 +17,7 @@ from fgvc_deploy.preprocess.size import parse_size, resolve_size
 from fgvc_deploy.propagation.base import FeatureMap, PropagationBackend
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from fgvc_deploy.stages import StageTimer
+from fgvc_deploy.trackers.propagator import Propagator
 
 Size = str | tuple[int, int] | None
 
@@ -57,6 +58,10 @@ class Engine:
             features = self.encoder.encode(image)
         with timer.stage("prepare"):
             return self.matcher.prepare(features)
+
+    def propagator(self, *, duplicate_first: bool = False, active_tau: float = 0.0) -> Propagator:
+        """A new memory for one tracker; arguments as `Propagator`."""
+        return Propagator(self.matcher, self.propagation, duplicate_first=duplicate_first, active_tau=active_tau)
 
 
 def check_frame(frame: NDArray[np.uint8], expected_hw: tuple[int, int] | None) -> tuple[int, int]:

@@ -13,10 +13,9 @@ from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.labels.masks import MaskLabels, check_mask, mask_labels
 from fgvc_deploy.propagation.base import FeatureMap
-from fgvc_deploy.readout.masks import read_masks
+from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.settings import Compat
 from fgvc_deploy.stages import StageTimer
-from fgvc_deploy.trackers.propagator import Propagator
 
 Mask = NDArray[np.uint8]
 
@@ -39,7 +38,7 @@ class MaskTracker:
         self._first_mask = check_mask(first_mask)
         self._size = size
         # Without an active set: the background has mass everywhere.
-        self._propagator = Propagator(engine.matcher, engine.propagation, duplicate_first=compat == "reference")
+        self._propagator = engine.propagator(duplicate_first=compat == "reference")
         self._source_hw: tuple[int, int] | None = None
         self._network_hw = (0, 0)
         self._labels: MaskLabels | None = None
@@ -87,17 +86,11 @@ class MaskTracker:
         if self._labels is None:
             raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
         with self.timer.stage("propagate"):
-            carried = self._propagator.advance(features)
+            self._propagator.advance(features)
         if not self._propagator.groups:
             self._propagator.start_group(self._labels.labels)
             return self._first_mask.copy()
         with self.timer.stage("readout"):
-            return read_masks(
-                carried[0],
-                self._labels.ids,
-                features.hw,
-                self._first_mask.shape,
-                self._engine.encoder_settings.stride,
-                self._network_hw,
-                self.compat,
-            )
+            stride = self._engine.encoder_settings.stride
+            grid = ReadGrid(features.hw, self._network_hw, stride, self.compat)
+            return self._propagator.read_masks(grid, self._labels.ids, self._first_mask.shape)

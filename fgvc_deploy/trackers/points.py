@@ -17,12 +17,12 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.queries import check_in_frame, check_points
-from fgvc_deploy.readout.points import read_points
+from fgvc_deploy.readout.centroid import PointReadout
+from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.settings import Compat
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.label_group import LabelGroup
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
-from fgvc_deploy.trackers.propagator import Propagator
 
 Float32Array = NDArray[np.float32]
 QueryPlace = Literal["next", "last"]
@@ -73,11 +73,8 @@ class PointTracker:
         self._size = size
         self._kind: LabelKind = kind
         reference = compat == "reference"
-        self._propagator = Propagator(
-            engine.matcher,
-            engine.propagation,
-            duplicate_first=reference,
-            active_tau=0.0 if reference else engine.propagation.active_tau,
+        self._propagator = engine.propagator(
+            duplicate_first=reference, active_tau=0.0 if reference else engine.propagation.active_tau
         )
         self._groups: list[_PointGroup] = []
         self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
@@ -180,8 +177,8 @@ class PointTracker:
         with self.timer.stage("propagate"):
             self._propagator.advance(features)
         with self.timer.stage("readout"):
-            for group in self._groups:
-                self._read(group)
+            for group, readout in zip(self._groups, self._propagator.read_points(self._grid()), strict=True):
+                self._note(group, readout)
         if self._pending:
             pending, self._pending = self._pending, []
             # One group, however many calls added them: every group costs a merge of its own on every frame.
@@ -196,10 +193,13 @@ class PointTracker:
         read_xy, confidence = read_query_points(xy, hw, settings, self._kind, self.compat)
         self._groups.append(_PointGroup(self._propagator.start_group(labels), ids, read_xy, confidence))
 
-    def _read(self, group: _PointGroup) -> None:
-        """Read the newest label maps; a vanished point stays where it was last seen, with confidence 0."""
-        hw, stride = self._pixel_map().network_hw, self._engine.encoder_settings.stride
-        xy, peak = read_points(group.labels.labels, self._engine.feature_size(hw), hw, stride, self.compat)
+    def _grid(self) -> ReadGrid:
+        hw = self._pixel_map().network_hw
+        return ReadGrid(self._engine.feature_size(hw), hw, self._engine.encoder_settings.stride, self.compat)
+
+    def _note(self, group: _PointGroup, readout: PointReadout) -> None:
+        """Take over what was read; a vanished point stays where it was last seen, with confidence 0."""
+        xy, peak = readout
         # Only `corrected` says NaN; the reference's own answer, (-1, -1), passes through.
         gone = np.isnan(xy[:, 0])
         group.xy = np.where(gone[:, None], group.xy, xy).astype(np.float32)

@@ -23,6 +23,10 @@ from fgvc_deploy.propagation.base import (
     Window,
 )
 from fgvc_deploy.propagation.merge import merge_matches
+from fgvc_deploy.readout.centroid import PointReadout
+from fgvc_deploy.readout.grid import ReadGrid
+from fgvc_deploy.readout.masks import UInt8Array, read_masks
+from fgvc_deploy.readout.points import read_points
 from fgvc_deploy.settings import PropagationSettings
 from fgvc_deploy.trackers.label_group import LabelGroup
 
@@ -77,6 +81,18 @@ class Propagator:
     def remove_group(self, group: LabelGroup) -> None:
         """Forget a group and its first frame."""
         self.groups.remove(group)
+
+    def read_points(self, grid: ReadGrid) -> list[PointReadout]:
+        """Coordinates, in network pixels, of every group's labels on the newest frame, in the order of `groups`."""
+        return [
+            read_points(group.labels, grid.feature_hw, grid.network_hw, grid.stride, grid.compat)
+            for group in self.groups
+        ]
+
+    def read_masks(self, grid: ReadGrid, ids: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:
+        """Object ids uint8 [H, W] of the first group's labels on the newest frame; `ids` names its channels."""
+        labels = self.groups[0].labels
+        return read_masks(labels, ids, grid.feature_hw, out_hw, grid.stride, grid.network_hw, grid.compat)
 
     def _key_frames(self, group: LabelGroup) -> list[int]:
         newest = [f for f, _ in self._recent if f > group.first_frame]
