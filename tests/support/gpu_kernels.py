@@ -1,0 +1,117 @@
+"""Plain NumPy versions of the GPU kernels, as an emulated driver runs them: addresses and numbers in, memory changed.
+
+They follow the kernels' documented contract, not their code, and compute only the programs that the grid covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gpu_memory import EmulatedMemory
+from numpy.typing import NDArray
+
+DTYPES = {"*fp16": np.float16, "*fp32": np.float32, "*i32": np.int32, "*u8": np.uint8}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One launch: parameter values and types by name, compiled-in constants, blocks along x and y."""
+
+    memory: EmulatedMemory
+    values: Mapping[str, Any]
+    types: Mapping[str, str]
+    constants: Mapping[str, Any]
+    grid: tuple[int, int, int]
+
+    def array(self, name: str, *shape: int) -> NDArray[Any]:
+        return self.memory.view(self.values[name], DTYPES[self.types[name]], shape)
+
+    def rows(self, name: str, count: int, width: int, used: NDArray[np.int64]) -> NDArray[Any]:
+        """The array [count, width], of which only the rows `used` need exist."""
+        return self.array(name, max(count, int(used.max(initial=0)) + 1), width)
+
+
+def local_topk(call: Call) -> None:
+    v, c = call.values, call.constants
+    height, width, frames, k = v["height"], v["width"], v["frames"], c["K"]
+    pixels = height * width
+    query = call.array("query", pixels, c["C"]).astype(np.float32)
+    slots = call.array("slots", frames)
+    keys = call.array("keys", int(slots.max()) + 1, pixels, c["C"])
+    entries = call.array("offsets", v["blocks"] * c["BLOCK"])
+    offset_y, offset_x = entries >> 16, (entries << 16) >> 16
+    splits = -(-frames // v["frames_per_split"])
+    positions = call.array("positions", splits, pixels, k)
+    values = call.array("values", splits, pixels, k)
+    tiles_x = -(-width // c["TILE_X"])
+    for tile in range(call.grid[0]):
+        first_y, first_x = tile // tiles_x * c["TILE_Y"], tile % tiles_x * c["TILE_X"]
+        y, x = (
+            a.ravel()
+            for a in np.mgrid[
+                first_y : min(first_y + c["TILE_Y"], height), first_x : min(first_x + c["TILE_X"], width)
+            ]
+        )
+        key_y, key_x = first_y + offset_y, first_x + offset_x
+        exists = (key_y >= 0) & (key_y < height) & (key_x >= 0) & (key_x < width)
+        key = (key_y * width + key_x)[exists]
+        dy, dx = key_y[exists] - y[:, None], key_x[exists] - x[:, None]
+        measure = np.maximum(abs(dy), abs(dx)) if c["SQUARE"] else dy * dy + dx * dx
+        rows = y * width + x
+        for split in range(call.grid[1]):
+            times = np.arange(split * v["frames_per_split"], min((split + 1) * v["frames_per_split"], frames))
+            scores = np.concatenate(
+                [
+                    np.where(measure < v["limit"], query[rows] @ keys[slots[t], key].astype(np.float32).T, -np.inf)
+                    for t in times
+                ],
+                axis=1,
+            )
+            places = np.concatenate([t * pixels + key for t in times])
+            positions[split, rows], values[split, rows] = _best(scores, places, k, c["TEMPERATURE"])
+
+
+def _best(
+    scores: NDArray[np.float32], places: NDArray[np.int64], k: int, temperature: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    scores = np.pad(np.nan_to_num(scores, nan=-np.inf), ((0, 0), (0, k)), constant_values=-np.inf)
+    places = np.broadcast_to(np.pad(places, (0, k)), scores.shape) if places.ndim == 1 else places
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(scores, order, axis=1)
+    found = np.where(np.isneginf(best), 0, np.take_along_axis(places, order, axis=1)).astype(np.int32)
+    return found, _values(best, temperature)
+
+
+def _values(best: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    if not temperature:
+        return best
+    highest = np.where(np.isneginf(best[:, :1]), np.float32(0), best[:, :1])
+    weights = np.exp((best - highest) / np.float32(temperature), dtype=np.float32)
+    total = weights.sum(axis=1, keepdims=True)
+    total[total == 0] = 1
+    return weights / total
+
+
+def propagate(call: Call) -> None:
+    pixels, channels, k = call.values["pixels"], call.values["channels"], call.constants["K"]
+    positions, weights = call.array("positions", pixels, k), call.array("weights", pixels, k)
+    used = weights != 0
+    time = np.where(used, positions // pixels, 0)
+    slots = call.array("slots", int(time.max()) + 1)
+    ring = np.where(used, slots[time], 0)
+    labels = call.array("labels", int(ring.max()) + 1, pixels, channels)
+    gathered = np.where(used[..., None], labels[ring, positions % pixels].astype(np.float32), 0)
+    carried = np.matmul(np.where(used, weights, 0)[:, None, :], gathered)[:, 0]
+    rows = min(pixels, call.grid[0] * call.constants["PIXELS"])
+    columns = min(channels, call.grid[1] * call.constants["CHANNELS"])
+    call.array("out", pixels, channels)[:rows, :columns] = carried[:rows, :columns]
+
+
+KERNELS: dict[str, Callable[[Call], None]] = {
+    "local_topk": local_topk,
+    "local_topk_scores": local_topk,
+    "propagate": propagate,
+}
