@@ -15,7 +15,7 @@ OUTPUT = "Results"
 
 def evaluate(
     dataset: Annotated[
-        Literal["badja", "davis", "planar"],
+        Literal["tapvid", "badja", "jhmdb", "davis", "planar", "flow", "synthetic"],
         typer.Argument(help="Data set, in its official layout."),
     ],
     root: Annotated[Path, typer.Option(help="Folder of the data set; docs/evaluation.md shows the layouts.")],
@@ -43,7 +43,10 @@ def evaluate(
         typer.Option("--set", help="Replace a propagation setting, as in memory=9; repeatable.", rich_help_panel=HOW),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="DAVIS: list of sequences, as in val.", rich_help_panel=HOW)
+        str | None,
+        typer.Option(
+            help="DAVIS: list of sequences, as in val; synthetic: calibration or test.", rich_help_panel=HOW
+        ),
     ] = None,
     year: Annotated[
         Literal["2016", "2017"] | None, typer.Option(help="DAVIS: year of the list.", rich_help_panel=HOW)
@@ -67,7 +70,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done, nothing else.")] = False,
 ) -> None:
-    """Score a model on a published benchmark: badja, davis, planar.
+    """Score a model on a published benchmark, or on synthetic scenes with exact truth.
 
     Appends to DATASET.jsonl in the folder of records: sequences it holds for the same model, settings, data, code and
     machine are not tracked again.

@@ -17,34 +17,13 @@ from fgvc_benchmarks.accuracy.tasks.davis import Davis
 from fgvc_benchmarks.accuracy.tasks.planar import Planar
 from fgvc_benchmarks.datasets.badja import BadjaClip
 from fgvc_benchmarks.datasets.davis import read_davis
-from fgvc_benchmarks.datasets.frames import Frames
 from fgvc_benchmarks.metrics.badja import EVAL_HW, mask_area_at
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.tracks import Tracks
+from moving_square import MovingSquare
 
 Goldens = Callable[[str], Mapping[str, NDArray[Any]]]
 Parity = Callable[..., None]
 CORRECTED, REFERENCE = EvalOptions(), EvalOptions(compat="reference")
-
-
-class MovingSquare:
-    """Stands for a tracker: every point moves as the square does, plus `error` pixels; `asked` are the calls."""
-
-    def __init__(self, error: tuple[float, float] = (0.0, 0.0)) -> None:
-        self.error = np.array(error)
-        self.asked: list[dict[str, Any]] = []
-
-    def points(
-        self, frames: Frames, queries_tyx: NDArray[Any], *, keypoints: bool = False, bidirectional: bool = False
-    ) -> Tracks:
-        self.asked.append({"queries": queries_tyx, "keypoints": keypoints, "bidirectional": bidirectional})
-        times = np.arange(len(frames))[None, :, None] - queries_tyx[:, :1, None]
-        tracks = queries_tyx[:, None, :0:-1] + times * tiny_data.SHIFT + (times != 0) * self.error
-        seen = np.ones(tracks.shape[:2], bool)
-        return Tracks(tracks.astype(np.float32), seen, seen.astype(np.float32), queries_tyx.astype(np.float32))
-
-    def masks(self, frames: Frames, first_mask: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        return list(tiny_data.masks(len(frames), int(first_mask.max())))
 
 
 def test_badja_follows_what_is_visible_and_averages_sequences(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -92,3 +93,34 @@ def write_planar(root: Path, name: str, count: int) -> None:
     x, y, side = SQUARE
     quad = [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
     (root / f"{name}_derived_H.json").write_text(json.dumps({"quad": quad, "frames": entries}))
+
+
+def write_jhmdb(root: Path, action: str, video: str, count: int) -> None:
+    """A test video: 15 joints, the five of `joints` three times, in MATLAB's pixels from 1."""
+    for t, frame in enumerate(frames(count)):
+        save(root / "Rename_Images" / action / video / f"{t + 1:05d}.png", frame)
+    positions = np.stack([np.tile(joints(t), (3, 1)).T for t in range(count)], axis=-1) + 1
+    folder = root / "joint_positions" / action / video
+    folder.mkdir(parents=True, exist_ok=True)
+    importlib.import_module("scipy.io").savemat(folder / "joint_positions.mat", {"pos_img": positions})
+    (root / "splits").mkdir(exist_ok=True)
+    (root / "splits" / f"{action}_test_split1.txt").write_text(f"{video}.avi 2\nother.avi 1\n")
+
+
+def tapvid_example(count: int) -> dict[str, NDArray[np.generic]]:
+    """A TAP-Vid example: the five points, the first hidden until frame 2, the last never visible."""
+    points = np.stack([joints(t) for t in range(count)], axis=1)
+    occluded = np.zeros(points.shape[:2], bool)
+    occluded[0, :2] = occluded[4] = True
+    return {"video": frames(count), "points": (points + 0.5) / np.array(HW[::-1]), "occluded": occluded}
+
+
+def write_flow(root: Path, scene: str) -> None:
+    """A Middlebury pair; the upper left corner has no truth."""
+    flow = np.zeros((*HW, 2), "<f4")
+    flow[square(0)] = SHIFT
+    flow[:8, :8] = 1e10
+    for name, frame in zip(("frame10.png", "frame11.png"), frames(2), strict=True):
+        save(root / scene / name, frame)
+    header = b"PIEH" + np.array(HW[::-1], "<i4").tobytes()
+    (root / scene / "flow10.flo").write_bytes(header + flow.tobytes())

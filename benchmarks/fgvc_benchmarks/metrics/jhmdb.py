@@ -26,14 +26,33 @@ class JhmdbVideo(NamedTuple):
     truth: NDArray[Any]
 
 
+class JhmdbCounts(NamedTuple):
+    """Joints over all frames of a video: `correct` [alphas, J] and `counted` [J]."""
+
+    correct: NDArray[np.int64]
+    counted: NDArray[np.int64]
+
+
 def jhmdb_pck(
     videos: Sequence[JhmdbVideo], alphas: Sequence[float] = ALPHAS, *, reference: bool = False
 ) -> dict[str, float]:
     """`PCK@alpha` in percent over all videos; NaN if a joint was never counted."""
-    normalized = [_normalized_distances(video, reference=reference) for video in videos]
-    distances = np.concatenate([distance for distance, _ in normalized], axis=1)
-    counted = np.concatenate([counted for _, counted in normalized], axis=1)
-    return {f"PCK@{alpha}": _pck(distances, counted, alpha) for alpha in alphas}
+    counts = [jhmdb_counts(video, alphas, reference=reference) for video in videos]
+    correct, counted = (np.sum([getattr(count, name) for count in counts], axis=0) for name in JhmdbCounts._fields)
+    return {f"PCK@{alpha}": joint_average(row, counted) for alpha, row in zip(alphas, correct, strict=True)}
+
+
+def jhmdb_counts(video: JhmdbVideo, alphas: Sequence[float] = ALPHAS, *, reference: bool = False) -> JhmdbCounts:
+    """What one video adds to the counts that `PCK@alpha` is made of."""
+    distances, counted = _normalized_distances(video, reference=reference)
+    correct = np.stack([((distances <= alpha) & counted).sum(1) for alpha in alphas])
+    return JhmdbCounts(correct, counted.sum(1))
+
+
+def joint_average(correct: NDArray[Any], counted: NDArray[Any]) -> float:
+    """Percentage of each joint [J], averaged over joints; NaN if a joint was never counted."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.mean(100.0 * correct / counted))
 
 
 def _normalized_distances(video: JhmdbVideo, *, reference: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -53,9 +72,3 @@ def _normalized_distances(video: JhmdbVideo, *, reference: bool) -> tuple[NDArra
     with np.errstate(divide="ignore", invalid="ignore"):
         normalized: NDArray[np.float64] = distance / (0.6 * np.linalg.norm(box, axis=-1))
     return normalized, counted
-
-
-def _pck(distances: NDArray[np.float64], counted: NDArray[np.bool_], alpha: float) -> float:
-    correct = ((distances <= alpha) & counted).sum(1)
-    with np.errstate(invalid="ignore"):
-        return float(np.mean(100.0 * correct / counted.sum(1)))

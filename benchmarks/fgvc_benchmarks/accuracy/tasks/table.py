@@ -7,10 +7,16 @@ from typing import Any
 from fgvc_benchmarks.accuracy.base import Task
 from fgvc_benchmarks.accuracy.tasks.badja import Badja
 from fgvc_benchmarks.accuracy.tasks.davis import Davis
+from fgvc_benchmarks.accuracy.tasks.flow import Flow
+from fgvc_benchmarks.accuracy.tasks.jhmdb import Jhmdb
 from fgvc_benchmarks.accuracy.tasks.planar import Planar
+from fgvc_benchmarks.accuracy.tasks.synthetic import Synthetic
+from fgvc_benchmarks.accuracy.tasks.tapvid import TapVid
 from fgvc_deploy.errors import InputError
 
-TASKS: dict[str, Task[Any, Any]] = {task.name: task for task in (Badja(), Davis(), Planar())}
+TASKS: dict[str, Task[Any, Any]] = {
+    task.name: task for task in (TapVid(), Badja(), Jhmdb(), Davis(), Planar(), Flow(), Synthetic())
+}
 
 
 def find_task(name: str) -> Task[Any, Any]:
