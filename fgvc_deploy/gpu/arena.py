@@ -75,7 +75,7 @@ class FeatureArena:
         places = self._places + max(2, self._places // 2)
         if places * self.hw[0] * self.hw[1] > self.limit:
             raise InputError(
-                "there are more query frames than the GPU kernels can number; remove points or choose a smaller --size."
+                "there are more query frames than the GPU can number; remove points, or choose a smaller --size."
             )
         old, self._buffer = self._buffer, self._take(places)
         self._session.steps.run((Copy(self._buffer.address, old.address, self._places * self.frame_bytes),))

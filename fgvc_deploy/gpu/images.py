@@ -6,6 +6,7 @@ Loading them into a GPU is `kernel_set.py`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from fgvc_deploy.bundle.manifest import Artefact
@@ -23,9 +24,10 @@ class KernelImage(NamedTuple):
     metadata: KernelMetadata
     artefact: Artefact
 
-    def has(self, **constants: Constant) -> bool:
-        """Whether it was compiled with these values; a constant it does not have fits any value."""
-        return all(self.metadata.constexprs.get(name, value) == value for name, value in constants.items())
+    def facts(self, names: Iterable[str]) -> dict[str, Constant | None]:
+        """The types of parameters and values of constants with these names; None for what it does not have."""
+        known: dict[str, Constant] = {**{p.name: p.type for p in self.metadata.params}, **self.metadata.constexprs}
+        return {name: known.get(name) for name in names}
 
 
 def cubin_chips(bundle: Bundle) -> tuple[str, ...]:
@@ -54,17 +56,25 @@ def kernel_images(bundle: Bundle, chip: str) -> list[KernelImage]:
     return images
 
 
-def pick(images: list[KernelImage], kernel: str, where: str, **constants: Constant) -> KernelImage:
-    """The image of a kernel that was compiled with these constants; BundleError naming what there is instead."""
-    same = [image for image in images if image.metadata.kernel == kernel]
+def pick(
+    images: list[KernelImage], kernel: str, where: str, types: Mapping[str, str], constants: Mapping[str, Constant]
+) -> KernelImage:
+    """The image of a kernel that was compiled so; BundleError naming what there is instead.
+
+    With `types` given, variants called `kernel_` and a word behind are looked at too.
+    """
+    same = [
+        i for i in images if i.metadata.kernel == kernel or (types and i.metadata.kernel.startswith(kernel + "_"))
+    ]
+    wanted = dict(types) | dict(constants)
     for image in same:
-        if image.has(**constants):
+        if image.facts(wanted) == wanted:
             return image
-    wanted = ", ".join(f"{name}={value}" for name, value in constants.items())
-    have = "; ".join(_constants(image, constants) for image in same) or "none"
+    asked = _words(wanted)
+    have = "; ".join(f"{image.metadata.kernel} {_words(image.facts([*types, *constants]))}".strip() for image in same)
     raise BundleError(
-        f"{where}: has no kernel {kernel} for {wanted} (it has: {have}); export the checkpoint again with "
-        "`--target cubin:` of this chip."
+        f"{where}: has no kernel {kernel}{' for ' if asked else ''}{asked} (it has: {have or 'none'}); export the "
+        "checkpoint again with `--target cubin:` of this chip."
     )
 
 
@@ -76,8 +86,8 @@ def read_image(bundle: Bundle, image: KernelImage) -> bytes:
     return content
 
 
-def _constants(image: KernelImage, asked: dict[str, Constant]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in image.metadata.constexprs.items() if name in asked)
+def _words(facts: Mapping[str, Constant | None]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in facts.items())
 
 
 def _is_cubin(artefact: Artefact) -> bool:

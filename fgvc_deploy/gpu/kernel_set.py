@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -54,20 +55,16 @@ class KernelSet:
         self._kernels: dict[str, Kernel] = {}
         self._modules: list[int] = []
 
-    def get(self, name: str, **constants: Constant) -> Kernel:
-        """The kernel compiled with these constants, loaded.
+    def get(self, name: str, types: Mapping[str, str] | None = None, **constants: Constant) -> Kernel:
+        """The kernel compiled with these constants and types of parameters, loaded.
 
         Raises BundleError when there is none or the driver sees other parameters than its metadata, BackendError when
         it needs more shared memory than the chip has, CudaError when the driver refuses it.
         """
-        image = pick(self._images, name, str(self._bundle.path), **constants)
+        image = pick(self._images, name, str(self._bundle.path), types or {}, constants)
         if image.artefact.path not in self._kernels:
             self._kernels[image.artefact.path] = self._load(image)
         return self._kernels[image.artefact.path]
-
-    def constants_of(self, name: str) -> list[dict[str, Constant]]:
-        """Constants of every variant of a kernel that the bundle holds for this chip."""
-        return [dict(image.metadata.constexprs) for image in self._images if image.metadata.kernel == name]
 
     def close(self) -> None:
         """Unload everything; nothing enqueued may still be running."""

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.gpu.memory import DeviceBuffer
+from fgvc_deploy.gpu.metadata import aligned
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array
 from fgvc_deploy.trackers.label_group import LabelGroup
 
 FIRST = 0
 """Place of the first frame's labels; later frames take turns on the others."""
+# Kernels write label maps in vectors of 16 bytes, so every map must start on one: zero channels fill up.
+CHANNEL_STEP = 4
 
 
 class DeviceLabelGroup(LabelGroup):
-    """Label maps float32 [places, H*W, P] on the device.
+    """Label maps float32 [places, H*W, P] on the device, P filled up to a multiple of 4 with zeros.
 
     A frame's labels take the place that belongs to the place of its features, so that both come round together and
     steps repeat.  `memory` frames are kept beside the first; one place more is being written, and one may be ahead.
@@ -39,8 +42,18 @@ class DeviceLabelGroup(LabelGroup):
 
     @property
     def channels(self) -> int:
-        """Labels of a pixel."""
+        """Labels of a pixel as they lie in memory, a multiple of 4."""
         return self._shape[1]
+
+    @property
+    def pixels(self) -> int:
+        """H*W."""
+        return self._shape[0]
+
+    @property
+    def count(self) -> int:
+        """Labels of a pixel that mean something, the first ones."""
+        return self._count
 
     @property
     def base(self) -> int:
@@ -67,7 +80,9 @@ class DeviceLabelGroup(LabelGroup):
 
     def labels_of(self, frame_index: int) -> Float32Array:
         """Labels on one of `frames`, fetched: float32 [H*W, P]."""
-        return self._fetch([self._place_of_frame[frame_index]]).reshape(self._shape)
+        return np.ascontiguousarray(
+            self._fetch([self._place_of_frame[frame_index]]).reshape(self._shape)[:, : self._count]
+        )
 
     def claim(self, slot: int, live: Sequence[int]) -> int:
         """Address for the labels of the coming frame, whose features are in place `slot`.
@@ -77,7 +92,9 @@ class DeviceLabelGroup(LabelGroup):
         kept = {self._place_of_frame[frame] for frame in live}
         place = self._place_of_slot.get(slot)
         if place is None or place in kept:
-            place = next(p for p in range(1, self._places) if p not in kept)
+            # One that belongs to no other slot if possible: pairs that stay together make steps repeat.
+            taken = set(self._place_of_slot.values())
+            place = min((p for p in range(1, self._places) if p not in kept), key=lambda p: (p in taken, p))
             self._place_of_slot = {s: p for s, p in self._place_of_slot.items() if p != place} | {slot: place}
         self._place_of_frame[self._newest + 1] = place
         return self.address(place)
@@ -105,7 +122,7 @@ class DeviceLabelGroup(LabelGroup):
     def keep(self, channels: BoolArray) -> None:
         """Drop the channels whose entry is False.  Rare, so the maps make a round trip through the host."""
         places = sorted(set(self._place_of_frame.values()))
-        kept = self._fetch(places)[:, :, channels]
+        kept = self._fetch(places)[:, :, : self._count][:, :, channels]
         with self._session.working():
             self._buffer.release()
             self._allocate((self._shape[0], kept.shape[2]))
@@ -113,8 +130,9 @@ class DeviceLabelGroup(LabelGroup):
             self._write(place, labels)
 
     def _allocate(self, shape: tuple[int, ...]) -> None:
-        self._shape = (shape[0], shape[1])
-        self._bytes = 4 * shape[0] * shape[1]
+        self._count = shape[1]
+        self._shape = (shape[0], aligned(shape[1], CHANNEL_STEP))
+        self._bytes = 4 * self._shape[0] * self._shape[1]
         self._places = self._memory + 3
         with self._session.working():
             self._buffer: DeviceBuffer = self._session.pool.take(
@@ -124,7 +142,8 @@ class DeviceLabelGroup(LabelGroup):
     def _write(self, place: int, labels: Float32Array) -> None:
         with self._session.working() as driver:
             pinned = self._session.pinned(self._shape, np.float32, "label maps")
-            np.copyto(pinned.array, labels)
+            pinned.array[:, : self._count] = labels
+            pinned.array[:, self._count :] = 0
             driver.upload(self.address(place), pinned.address, self._bytes, self._session.stream)
             driver.synchronise(self._session.stream, "wait for label maps to reach the GPU")
             self._session.unpin(pinned)

@@ -93,3 +93,43 @@ def propagate(
     }
     tile = kernel.constant("PIXELS"), kernel.constant("CHANNELS")
     return Launch(kernel, propagate_grid(pixels, channels, tile), pack(kernel.metadata, arguments))
+
+
+def merge_grid(pixels: int, rows: int) -> Grid:
+    """One program for each `rows` pixels."""
+    return Grid(blocks(pixels, rows))
+
+
+def merge(
+    kernel: Kernel,
+    *,
+    list_positions: int,
+    list_scores: int,
+    lists: int,
+    count: int,
+    pixels: int,
+    positions: int,
+    values: int,
+) -> Launch:
+    """Joint matches of the `count` single-frame lists that the table `lists` names; list i becomes key frame i."""
+    arguments = {
+        "list_positions": list_positions,
+        "list_scores": list_scores,
+        "lists": lists,
+        "pixels": pixels,
+        "count": count,
+        "positions": positions,
+        "values": values,
+    }
+    return Launch(kernel, merge_grid(pixels, kernel.constant("ROWS")), pack(kernel.metadata, arguments))
+
+
+def normalise_grid(pixels: int, per_block: int) -> Grid:
+    """One program for each `per_block` pixels."""
+    return Grid(blocks(pixels, per_block))
+
+
+def normalise(kernel: Kernel, *, features: int, pixels: int, out: int) -> Launch:
+    """Unit features [pixels, C] at `out` from an encoder's output [C, pixels]."""
+    arguments = {"features": features, "pixels": pixels, "out": out}
+    return Launch(kernel, normalise_grid(pixels, kernel.constant("PIXELS")), pack(kernel.metadata, arguments))

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from gpu_kernels import KERNELS, Call
-from gpu_memory import EmulatedMemory, IllegalAddressError
 
 from fgvc_deploy.gpu.driver import DeviceInfo, Grid
 from fgvc_deploy.gpu.faults import cuda_error
+from gpu_kernels import KERNELS, Call
+from gpu_memory import EmulatedMemory, IllegalAddressError
 
 MAGIC = b"\x7fFAKECUBIN"
 ORIN = DeviceInfo(0, "Emulated Orin", "00" * 16, (8, 7), 8 << 30, 16, 163 << 10, 13020)
@@ -30,8 +30,10 @@ Layout = tuple[tuple[int, int], ...]
 _FORMATS = {4: "<i", 8: "<Q"}
 
 
-def fake_cubin(kernel: str, symbol: str, constexprs: dict[str, Any], params: list[tuple[str, str, int, int]]) -> bytes:
-    """What the emulated driver loads: a parameter table (name, type, offset, size) of its own, as machine code has."""
+def fake_cubin(
+    kernel: str, symbol: str, constexprs: dict[str, Any], params: list[tuple[str, str, int, int]]
+) -> bytes:
+    """What the emulated driver loads: its own parameter table (name, type, offset, size), as machine code has."""
     facts = {"kernel": kernel, "symbol": symbol, "constexprs": constexprs, "params": params}
     return MAGIC + json.dumps(facts).encode()
 
@@ -219,7 +221,7 @@ class EmulatedDriver:
         if len(layout) != len(table) or any(hidden):
             raise cuda_error(1, "CUDA_ERROR_INVALID_VALUE", doing)
         types = {name: kind for name, kind, _, _ in facts["params"]}
-        call = Call(self.memory, values, types, facts["constexprs"], tuple(grid))
+        call = Call(self.memory, values, types, facts["constexprs"], (grid.x, grid.y, grid.z))
         self.launches.append((facts["kernel"], grid, values))
         with self._lock:
             self._put(lambda: KERNELS[facts["kernel"]](call))

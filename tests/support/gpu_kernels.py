@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gpu_memory import EmulatedMemory
 from numpy.typing import NDArray
+
+from gpu_memory import EmulatedMemory
 
 DTYPES = {"*fp16": np.float16, "*fp32": np.float32, "*i32": np.int32, "*u8": np.uint8}
 
@@ -28,10 +29,6 @@ class Call:
 
     def array(self, name: str, *shape: int) -> NDArray[Any]:
         return self.memory.view(self.values[name], DTYPES[self.types[name]], shape)
-
-    def rows(self, name: str, count: int, width: int, used: NDArray[np.int64]) -> NDArray[Any]:
-        """The array [count, width], of which only the rows `used` need exist."""
-        return self.array(name, max(count, int(used.max(initial=0)) + 1), width)
 
 
 def local_topk(call: Call) -> None:
@@ -78,7 +75,7 @@ def _best(
     scores: NDArray[np.float32], places: NDArray[np.int64], k: int, temperature: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     scores = np.pad(np.nan_to_num(scores, nan=-np.inf), ((0, 0), (0, k)), constant_values=-np.inf)
-    places = np.broadcast_to(np.pad(places, (0, k)), scores.shape) if places.ndim == 1 else places
+    places = np.broadcast_to(np.pad(places, [(0, 0)] * (places.ndim - 1) + [(0, k)]), scores.shape)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(scores, order, axis=1)
     found = np.where(np.isneginf(best), 0, np.take_along_axis(places, order, axis=1)).astype(np.int32)
@@ -89,7 +86,7 @@ def _values(best: NDArray[np.float32], temperature: float) -> NDArray[np.float32
     if not temperature:
         return best
     highest = np.where(np.isneginf(best[:, :1]), np.float32(0), best[:, :1])
-    weights = np.exp((best - highest) / np.float32(temperature), dtype=np.float32)
+    weights: NDArray[np.float32] = np.exp((best - highest) / np.float32(temperature), dtype=np.float32)
     total = weights.sum(axis=1, keepdims=True)
     total[total == 0] = 1
     return weights / total
@@ -110,8 +107,35 @@ def propagate(call: Call) -> None:
     call.array("out", pixels, channels)[:rows, :columns] = carried[:rows, :columns]
 
 
+def merge_topk(call: Call) -> None:
+    pixels, count, k = call.values["pixels"], call.values["count"], call.constants["K"]
+    lists = call.array("lists", count)
+    positions = call.array("list_positions", int(lists.max()) + 1, pixels, k)
+    scores = call.array("list_scores", int(lists.max()) + 1, pixels, k)
+    places = [frame * pixels + positions[chosen] % pixels for frame, chosen in enumerate(lists)]
+    found, values = _best(
+        np.concatenate([scores[i] for i in lists], axis=1),
+        np.concatenate(places, axis=1),
+        k,
+        call.constants["TEMPERATURE"],
+    )
+    rows = min(pixels, call.grid[0] * call.constants["ROWS"])
+    call.array("positions", pixels, k)[:rows] = found[:rows]
+    call.array("values", pixels, k)[:rows] = values[:rows]
+
+
+def normalise(call: Call) -> None:
+    pixels, channels = call.values["pixels"], call.constants["C"]
+    raw = call.array("features", channels, pixels).T.astype(np.float32)
+    unit = raw / np.maximum(np.sqrt((raw * raw).sum(axis=1, keepdims=True)), np.float32(1e-12))
+    rows = min(pixels, call.grid[0] * call.constants["PIXELS"])
+    call.array("out", pixels, channels)[:rows] = unit[:rows]
+
+
 KERNELS: dict[str, Callable[[Call], None]] = {
     "local_topk": local_topk,
     "local_topk_scores": local_topk,
     "propagate": propagate,
+    "merge_topk": merge_topk,
+    "normalise": normalise,
 }

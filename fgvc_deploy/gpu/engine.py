@@ -1,0 +1,79 @@
+"""`GpuEngine`: frames to features on the device, and the memory of each tracker there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.engine import Engine
+from fgvc_deploy.gpu import plans
+from fgvc_deploy.gpu.arena import FeatureArena
+from fgvc_deploy.gpu.encoders.base import DeviceEncoder, Planes
+from fgvc_deploy.gpu.kernel_set import Kernel
+from fgvc_deploy.gpu.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.propagator import GpuPropagator
+from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.upload import Uploader
+from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.stages import StageTimer
+from fgvc_deploy.trackers.propagator import Propagator
+
+# Frames that are waiting beside the memory: the one being tracked, and one encoded ahead of it.
+IN_FLIGHT = 2
+
+
+@dataclass(slots=True)
+class GpuEngine(Engine):
+    """An `Engine` whose features never leave the device.  `device_encoder` is what `encoder` runs.
+
+    Trackers of several threads may share it: what they enqueue runs one after the other.
+    """
+
+    session: GpuSession = field(kw_only=True)
+    kernels: TrackingKernels = field(kw_only=True)
+    device_encoder: DeviceEncoder = field(kw_only=True)
+    _arenas: dict[tuple[int, int], FeatureArena] = field(default_factory=dict, init=False, repr=False)
+    _uploaders: dict[tuple[int, ...], Uploader] = field(default_factory=dict, init=False, repr=False)
+
+    def features(self, frame: NDArray[np.uint8], network_hw: tuple[int, int], timer: StageTimer) -> FeatureMap:
+        """Features of one uint8 RGB frame [H, W, 3] on the device; returns when they are enqueued."""
+        with timer.stage("preprocess"):
+            image = self._preprocessor(frame, network_hw)
+        with timer.stage("encode"):
+            upload = self.device_encoder.prepare(image)
+            with self.session.working():
+                address = self._uploader(upload.shape).upload(upload)
+                planes = self.device_encoder.enqueue(address, upload.shape)
+                return self._normalise(planes)
+
+    def propagator(self, *, duplicate_first: bool = False, active_tau: float = 0.0) -> Propagator:
+        """A new memory for one tracker.  `active_tau` is ignored: looking for pixels to skip is not done here."""
+        return GpuPropagator(
+            self.matcher, self.propagation, self.session, self.kernels, duplicate_first=duplicate_first
+        )
+
+    def _normalise(self, planes: Planes) -> FeatureMap:
+        features = self._arena(planes.hw).claim()
+        pixels = planes.hw[0] * planes.hw[1]
+        kernel = self._normaliser(planes)
+        launch = plans.normalise(kernel, features=planes.address, pixels=pixels, out=features.address)
+        self.session.steps.run((launch,))
+        return FeatureMap(planes.hw, np.empty((0, self.encoder_settings.channels), np.float32), features)
+
+    def _normaliser(self, planes: Planes) -> Kernel:
+        types = {"features": f"*{planes.kind}", "out": f"*{self.kernels.feature_kind}"}
+        return self.session.kernels.get("normalise", types=types, C=self.encoder_settings.channels)
+
+    def _arena(self, hw: tuple[int, int]) -> FeatureArena:
+        if hw not in self._arenas:
+            places = self.propagation.memory + IN_FLIGHT + 1
+            kind, channels = self.kernels.feature_kind, self.encoder_settings.channels
+            self._arenas[hw] = FeatureArena(self.session, hw, channels, kind, places)
+        return self._arenas[hw]
+
+    def _uploader(self, shape: tuple[int, ...]) -> Uploader:
+        if shape not in self._uploaders:
+            self._uploaders[shape] = Uploader(self.session, shape)
+        return self._uploaders[shape]

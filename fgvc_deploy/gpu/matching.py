@@ -1,0 +1,115 @@
+"""Launches that find the best keys of a frame, and the buffers they leave them in.  Which frames: `propagator.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgvc_deploy.gpu import plans
+from fgvc_deploy.gpu.arena import DeviceFeatures
+from fgvc_deploy.gpu.kernel_set import Kernel
+from fgvc_deploy.gpu.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.memory import DeviceBuffer
+from fgvc_deploy.gpu.offsets import distance_limit, offset_table
+from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.steps import Launch
+from fgvc_deploy.gpu.tables import DeviceTables
+from fgvc_deploy.propagation.base import Window
+
+VALUE_BYTES = 4
+
+
+class Matching:
+    """Matches of frames of one size.  Use it inside `session.working()`.
+
+    `positions` int32 and `weights` fp32 [H*W, k] are the addresses that `joint` and `merge` fill.
+    """
+
+    def __init__(
+        self, session: GpuSession, kernels: TrackingKernels, tables: DeviceTables, window: Window, hw: tuple[int, int]
+    ) -> None:
+        self.hw = hw
+        self._session = session
+        self._kernels = kernels
+        self._tables = tables
+        self._window = window
+        self._list_bytes = VALUE_BYTES * hw[0] * hw[1] * kernels.match.constant("K")
+        self._joined = self._take(1)
+        self._lists: tuple[DeviceBuffer, DeviceBuffer] | None = None
+        self._list_count = 0
+
+    @property
+    def positions(self) -> int:
+        """Address of the joint matches' positions."""
+        return self._joined[0].address
+
+    @property
+    def weights(self) -> int:
+        """Address of their weights."""
+        return self._joined[1].address
+
+    def reserve(self, groups: int, frames: int) -> None:
+        """Prepare the tables of a step with so many groups of at most so many key frames."""
+        # Offsets and the union of key frames; for each group its key frames, its lists and its labels' places.
+        self._tables.reserve(len(self._offsets()) + 4 * groups * frames, 2 + 3 * groups)
+
+    def joint(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+        """Weights over all key frames together."""
+        return self._launch(self._kernels.match, query, slots, len(slots), self.positions, self.weights)
+
+    def apart(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+        """Scores against each frame, a list for each in the order of `slots`."""
+        if self._lists is None or self._list_count < len(slots):
+            self._lists, self._list_count = self._take(len(slots)), len(slots)
+        positions, scores = self._lists
+        return self._launch(self._kernels.match_frames, query, slots, 1, positions.address, scores.address)
+
+    def merge(self, lists: Sequence[int]) -> Launch:
+        """Joint weights of some of the lists that `apart` made; list i becomes key frame i."""
+        if self._lists is None:
+            raise ValueError("there are no lists to merge yet")
+        return plans.merge(
+            self._kernels.merge,
+            list_positions=self._lists[0].address,
+            list_scores=self._lists[1].address,
+            lists=self._table(lists),
+            count=len(lists),
+            pixels=self.hw[0] * self.hw[1],
+            positions=self.positions,
+            values=self.weights,
+        )
+
+    def _launch(
+        self, kernel: Kernel, query: DeviceFeatures, slots: Sequence[int], per_split: int, positions: int, values: int
+    ) -> Launch:
+        offsets = self._offsets()
+        return plans.match(
+            kernel,
+            query=query.address,
+            keys=query.arena.base,
+            slots=self._table(slots),
+            frames=len(slots),
+            frames_per_split=per_split,
+            offsets=self._tables.address(offsets),
+            blocks=len(offsets) // kernel.constant("BLOCK"),
+            limit=distance_limit(self._window, self.hw),
+            hw=self.hw,
+            positions=positions,
+            values=values,
+        )
+
+    def _offsets(self) -> NDArray[np.int32]:
+        match = self._kernels.match
+        return offset_table(self._window, self.hw, plans.tile_of(match), match.constant("BLOCK"))
+
+    def _table(self, values: Sequence[int]) -> int:
+        return self._tables.address(np.array(values, np.int32))
+
+    def _take(self, lists: int) -> tuple[DeviceBuffer, DeviceBuffer]:
+        what = f"matches of {self.hw[1]}x{self.hw[0]} pixels"
+        return (
+            self._session.pool.take(lists * self._list_bytes, what),
+            self._session.pool.take(lists * self._list_bytes, what),
+        )

@@ -1,0 +1,142 @@
+"""Bundles with cubins that only the emulated driver can load: real metadata, real names, parameters and constants.
+
+tests/deploy/gpu/test_gpu_kernel_table.py holds the table against the kernels themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from fgvc_deploy.bundle import BundleDraft, Payload, Provenance
+from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
+from gpu_emulator import fake_cubin
+
+Parameters = list[tuple[str, str, int]]
+_SIZES = {"i32": 4, "fp32": 4}
+
+
+def _integers(names: str) -> Parameters:
+    return [(name, "i32", 1) for name in names.split()]
+
+
+def kernel_table(
+    encoder: EncoderSettings, settings: PropagationSettings, feature: str = "fp16"
+) -> dict[str, tuple[Parameters, dict[str, Any]]]:
+    """Name -> parameters (name, type, divisible by) and constants, as the kernels are compiled for these settings."""
+    k, channels = settings.topk, encoder.channels
+    padded = 1 << (channels - 1).bit_length()
+    match: Parameters = [
+        *((name, f"*{feature}", 16) for name in ("query", "keys")),
+        ("slots", "*i32", 1),
+        ("offsets", "*i32", 16),
+        *_integers("height width frames frames_per_split blocks limit"),
+        ("positions", "*i32", 16),
+        ("values", "*fp32", 16),
+    ]
+    constants = {
+        "C": channels,
+        "PADDED_C": padded,
+        "K": k,
+        "SLOTS": 16,
+        "TILE_Y": 8,
+        "TILE_X": 8,
+        "BLOCK": 32,
+        "SQUARE": settings.window == "square",
+        "TEMPERATURE": settings.temperature,
+        "UPCAST": False,
+    }
+    propagate: Parameters = [
+        ("positions", "*i32", 16),
+        ("weights", "*fp32", 16),
+        ("labels", "*fp32", 16),
+        ("slots", "*i32", 1),
+        *_integers("pixels channels"),
+        ("out", "*fp32", 16),
+    ]
+    merge: Parameters = [
+        ("list_positions", "*i32", 16),
+        ("list_scores", "*fp32", 16),
+        ("lists", "*i32", 1),
+        *_integers("pixels count"),
+        ("positions", "*i32", 16),
+        ("values", "*fp32", 16),
+    ]
+    merge_constants = {"K": k, "SLOTS": 16, "ROWS": 16, "RENUMBER": True, "TEMPERATURE": settings.temperature}
+    normalise: Parameters = [("features", "*fp32", 16), *_integers("pixels"), ("out", f"*{feature}", 16)]
+    return {
+        "local_topk": (match, constants),
+        "local_topk_scores": (match, constants | {"TEMPERATURE": 0.0}),
+        "propagate": (propagate, {"K": k, "PIXELS": 64, "CHANNELS": 16}),
+        "merge_topk": (merge, merge_constants),
+        "normalise": (normalise, {"C": channels, "PADDED_C": padded, "PIXELS": 32}),
+    }
+
+
+def placed(parameters: Parameters) -> list[dict[str, Any]]:
+    """Parameters with the offsets a compiler gives them."""
+    rows, end = [], 0
+    for name, kind, divisor in parameters:
+        size = 8 if kind.startswith("*") else _SIZES[kind]
+        offset = -(-end // size) * size
+        rows.append({"name": name, "type": kind, "divisible_by": divisor, "offset": offset, "size": size})
+        end = offset + size
+    return rows
+
+
+def kernel_files(
+    name: str, parameters: Parameters, constants: dict[str, Any], chip: str = "sm_87", **changes: Any
+) -> tuple[bytes, dict[str, Any]]:
+    """A cubin for the emulated driver and the metadata beside it, with `changes` to the latter."""
+    rows = placed(parameters)
+    symbol = f"{name}_kernel"
+    table = [(row["name"], row["type"], row["offset"], row["size"]) for row in rows]
+    cubin = fake_cubin(name, symbol, constants, table)
+    metadata = {
+        "schema_version": 1,
+        "kernel": name,
+        "symbol": symbol,
+        "chip": chip,
+        "arch": chip + ("a" if int(chip.removeprefix("sm_")) >= 90 else ""),
+        "num_warps": 4,
+        "num_ctas": 1,
+        "num_stages": 2,
+        "shared_bytes": 66 << 10 if name.startswith("local_topk") else 2048,
+        "global_scratch_bytes": 0,
+        "profile_scratch_bytes": 0,
+        "constexprs": constants,
+        "params": rows,
+        "hidden_pointers": 2,
+        "bytes": len(cubin),
+        "sha256": hashlib.sha256(cubin).hexdigest(),
+        "versions": {"triton": "emulated"},
+    }
+    return cubin, metadata | changes
+
+
+def kernel_payloads(
+    encoder: EncoderSettings, settings: PropagationSettings, feature: str = "fp16", chip: str = "sm_87"
+) -> list[Payload]:
+    """Every kernel for one chip, as the exporter lays them out."""
+    payloads = []
+    for name, (parameters, constants) in kernel_table(encoder, settings, feature).items():
+        cubin, metadata = kernel_files(name, parameters, constants, chip)
+        path = f"kernels/{chip}/{name}"
+        payloads.append(Payload("kernel", f"cubin:{chip}", f"{path}.cubin", cubin, feature))
+        payloads.append(Payload("document", f"cubin:{chip}", f"{path}.json", json.dumps(metadata).encode()))
+    return payloads
+
+
+def gpu_draft(
+    encoder: EncoderSettings, settings: PropagationSettings, *extra: Payload, feature: str = "fp16"
+) -> BundleDraft:
+    """A bundle with these kernels and whatever else is given."""
+    return BundleDraft(
+        encoder=encoder,
+        preprocess=PreprocessSettings(),
+        propagation=settings,
+        default_size="native",
+        provenance=Provenance(weights="random numbers"),
+        payloads=(*kernel_payloads(encoder, settings, feature), *extra),
+    )
