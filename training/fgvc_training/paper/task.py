@@ -94,6 +94,7 @@ class PaperTask:
             )
         self.arch = row.name
         self._settings, self._seed = settings, context.seed
+        self._held_out_pairs: dict[int, list[PreparedPair]] = {}
         self._last_order: tuple[int, NDArray[np.int64]] | None = None
         self._videos = [video for video in settings.video.videos() if len(video) >= settings.frames]
         self._pairs = settings.pairs.pairs()
@@ -143,12 +144,15 @@ class PaperTask:
         settings = self._settings.evaluation
         if settings is None:
             return []
+        if seed in self._held_out_pairs:
+            return self._held_out_pairs[seed]
         source, made = settings.source.pairs(), []
         prepare = PrepareSettings(size=settings.size, flip=0.0, blur=0.0)
         for number in range(settings.count):
             rng = stream(seed, "evaluation", number)
             index = int(rng.integers(len(source)))
             made.append(prepare_pair(source.pair(index, rng), prepare, rng))
+        self._held_out_pairs = {seed: made}
         return made
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

@@ -52,7 +52,8 @@ class LoopSettings(BaseModel):
     "synced" uses the statistics of the global batch, "local" those of each process.  Every `evaluate_every` steps the
     task is evaluated; the checkpoint with the highest `best_metric` is kept as best.  `keep` is how many checkpoints
     besides it.  `workers` are background processes that make samples; 0 makes them in the training process.
-    `device` "auto" is CUDA where there is one.
+    `device` "auto" is CUDA where there is one.  `channels_last` is how convolutions keep their data: faster on most
+    machines, with other rounding.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,7 @@ class LoopSettings(BaseModel):
     optimizer: OptimizerSettings = OptimizerSettings()
     ema: Share = 0.999
     precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
     batch_norm: Literal["synced", "local"] = "synced"
     evaluate_every: Annotated[int, Field(ge=0)] = 500
     best_metric: str | None = None

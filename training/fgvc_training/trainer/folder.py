@@ -12,7 +12,7 @@ from torch import nn
 
 from fgvc_training.encoder.checkpoint import save_encoder
 from fgvc_training.errors import TrainingError
-from fgvc_training.trainer.config import NOT_PART_OF_RESULT, TrainingConfig
+from fgvc_training.trainer.config import NOT_PART_OF_RESULT, TrainingConfig, check_config
 from fgvc_training.trainer.files import write_atomically, write_file_atomically
 
 
@@ -57,7 +57,9 @@ class RunFolder:
             before = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunFault(f"{self.path} holds no run to continue: leave out --resume, or correct --out") from None
-        changes = differences(before, json.loads(json.dumps(config.as_dict())))
+        # Through the same checks, so that a key which is newer than the run has its default.
+        started = check_config(before, str(self.path / "config.json")).as_dict()
+        changes = differences(started, config.as_dict())
         if changes:
             raise RunFault(
                 f"{self.path} was started with other settings ({'; '.join(changes)}): restore them, or start a new "

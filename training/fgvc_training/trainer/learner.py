@@ -39,6 +39,8 @@ class Learner:
         self._settings = settings
         self._processes = processes
         self.module = task.module.to(processes.device).train()
+        if settings.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         synced = settings.batch_norm == "synced" and processes.count > 1
         if synced:
             synchronize_batch_norm(self.module)
