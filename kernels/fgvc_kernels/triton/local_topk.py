@@ -10,11 +10,12 @@ For a query pixel p with unit feature q_p and key frames t = 0..T-1 with unit fe
 `offsets.py` in blocks of 32 keys, multiplies the tile with the block on the tensor cores (fp32 accumulation), and
 streams the scores through the list of `streaming.py`.  Newest frames come first, because they hold the best matches.
 The answers are positions t * H*W + y * W + x, t being the place in `slots`, best first, 0 for an empty entry.
+The plain version is in `local_topk_reference.py`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import triton
@@ -23,6 +24,7 @@ import triton.language as tl
 from .config import SLOTS, Config, padded_channels, require_topk
 from .errors import KernelArgumentError
 from .launching import device_offsets, interpreting, require_features, require_slots
+from .local_topk_reference import TopK
 from .offsets import distance_limit
 from .streaming import empty_list, insert_block, list_values, pack_scores, rank_entries
 
@@ -33,13 +35,6 @@ CONFIG = Config(
     why="64 queries fill the rows of one wgmma and share 36 key blocks at radius 15; 32 keys are what five index "
     "bits can number; two stages keep 256 channels in 66 KB, so that two blocks fit on every chip.",
 )
-
-
-class TopK(NamedTuple):
-    """Matches on the device: positions int32 and values fp32 (weights or scores), [H*W, k] or [splits, H*W, k]."""
-
-    positions: torch.Tensor
-    values: torch.Tensor
 
 
 @triton.jit

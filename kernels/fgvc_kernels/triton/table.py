@@ -9,69 +9,144 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from . import local_topk, propagate
-from .config import SLOTS, Param, Variant, padded_channels, require_topk
+from . import argmax_masks, local_topk, merge_topk, normalise, pool_cells, propagate, readout, readout_bounds, refine
+from .config import SLOTS, Config, Param, Variant, padded_channels, require_topk
+
+Constexprs = Mapping[str, int | float | bool]
+TAPS = ("row_start", "row_weight", "col_start", "col_weight")
+LOWS = ("row_low", "row_weight", "col_low", "col_weight")
 
 
 @dataclass(frozen=True)
 class Build:
-    """What a bundle's settings fix at compile time: types, channels, k, temperature (0: scores) and window."""
+    """What a bundle's settings fix at compile time; the names are those of its settings.
 
+    `encoder` is the type of the engine's output, `feature` that of the key ring, `label` that of the label ring.
+    `reference` is `compat="reference"`.
+    """
+
+    encoder: Literal["fp32", "fp16"] = "fp32"
     feature: Literal["fp16", "bf16", "fp32"] = "fp16"
     label: Literal["fp32", "fp16"] = "fp32"
     channels: int = 256
+    stride: int = 2
     topk: int = 10
     temperature: float = 0.07
     window: Literal["circle", "square"] = "circle"
+    coarse_scale: int = 4
+    fine_radius: int = 4
+    reference: bool = False
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Constexprs of the channel count."""
+        return {"C": self.channels, "PADDED_C": padded_channels(self.channels)}
 
 
-def _integers(*names: str) -> tuple[Param, ...]:
-    return tuple(Param(name, "i32") for name in names)
+def _params(words: str, build: Build) -> tuple[Param, ...]:
+    """Parameters from words `name` (an integer), `name:kind` (a pointer), `name:kind!` (a 16-byte aligned one)."""
+    kinds = {"feature": build.feature, "label": build.label, "encoder": build.encoder}
+    params = []
+    for word in words.split():
+        name, _, kind = word.partition(":")
+        pure = kind.removesuffix("!")
+        params.append(Param(name, f"*{kinds.get(pure, pure)}" if kind else "i32", 16 if kind.endswith("!") else 1))
+    return tuple(params)
 
 
-def _local_topk(build: Build, temperature: float, name: str) -> Variant:
-    features = f"*{build.feature}"
-    params = (
-        Param("query", features, 16),
-        Param("keys", features, 16),
-        Param("slots", "*i32"),
-        Param("offsets", "*i32", 16),
-        *_integers("height", "width", "frames", "frames_per_split", "blocks", "limit"),
-        Param("positions", "*i32", 16),
-        Param("values", "*fp32", 16),
+def _taps(names: tuple[str, ...]) -> str:
+    return " ".join(f"{name}:{'fp32' if name.endswith('weight') else 'i32'}" for name in names)
+
+
+def _variant(name: str, kernel: object, words: str, build: Build, config: Config, constexprs: Constexprs) -> Variant:
+    return Variant(name, kernel, _params(words, build), {**constexprs, **config.tiles}, config)
+
+
+def _local_topk(name: str, build: Build, topk: int, temperature: float) -> Variant:
+    words = (
+        "query:feature! keys:feature! slots:i32 offsets:i32! height width frames frames_per_split blocks limit "
+        "positions:i32! values:fp32!"
     )
-    constexprs = {
-        "C": build.channels,
-        "PADDED_C": padded_channels(build.channels),
-        "K": build.topk,
-        "SLOTS": SLOTS,
-        **local_topk.CONFIG.tiles,
-        "SQUARE": build.window == "square",
-        "TEMPERATURE": temperature,
-        "UPCAST": False,
-    }
-    return Variant(name, local_topk.local_topk_kernel, params, constexprs, local_topk.CONFIG)
+    constexprs = {**build.widths, "K": topk, "SLOTS": SLOTS, "TEMPERATURE": temperature, "UPCAST": False}
+    constexprs["SQUARE"] = build.window == "square"
+    return _variant(name, local_topk.local_topk_kernel, words, build, local_topk.CONFIG, constexprs)
+
+
+def _merge_topk(build: Build) -> Variant:
+    words = "list_positions:i32! list_scores:fp32! lists:i32 pixels count positions:i32! values:fp32!"
+    constexprs = {"K": build.topk, "SLOTS": SLOTS, "RENUMBER": True, "TEMPERATURE": build.temperature}
+    return _variant("merge_topk", merge_topk.merge_topk_kernel, words, build, merge_topk.CONFIG, constexprs)
 
 
 def _propagate(build: Build) -> Variant:
-    labels = f"*{build.label}"
-    params = (
-        Param("positions", "*i32", 16),
-        Param("weights", "*fp32", 16),
-        Param("labels", labels, 16),
-        Param("slots", "*i32"),
-        *_integers("pixels", "channels"),
-        Param("out", labels, 16),
-    )
-    constexprs = {"K": build.topk, **propagate.CONFIG.tiles}
-    return Variant("propagate", propagate.propagate_kernel, params, constexprs, propagate.CONFIG)
+    words = "positions:i32! weights:fp32! labels:label! slots:i32 pixels channels out:label!"
+    constexprs = {"K": build.topk}
+    return _variant("propagate", propagate.propagate_kernel, words, build, propagate.CONFIG, constexprs)
+
+
+def _normalise(build: Build) -> Variant:
+    words = "features:encoder! pixels out:feature!"
+    return _variant("normalise", normalise.normalise_kernel, words, build, normalise.CONFIG, build.widths)
+
+
+def _readout_bounds(build: Build) -> Variant:
+    words = "labels:label! height width maps bounds:fp32!"
+    config = readout_bounds.CONFIG
+    return _variant("readout_bounds", readout_bounds.readout_bounds_kernel, words, build, config, {})
+
+
+def _readout(build: Build) -> Variant:
+    words = f"labels:label! bounds:fp32! {_taps(TAPS)} height width out_width maps units xy:fp32! peak:fp32!"
+    constexprs = {
+        "COUNT": readout.TOP,
+        "SPAN": readout.largest_span(build.stride, build.reference),
+        "VANISHED": readout.VANISHED,
+        "REFERENCE": build.reference,
+    }
+    return _variant("readout", readout.readout_kernel, words, build, readout.CONFIG, constexprs)
+
+
+def _mask_ranges(build: Build) -> Variant:
+    words = f"labels:label! {_taps(LOWS)} height width out_height out_width maps ranges:fp32!"
+    return _variant("mask_ranges", argmax_masks.mask_ranges_kernel, words, build, argmax_masks.CONFIG, {})
+
+
+def _argmax_masks(build: Build) -> Variant:
+    words = f"labels:label! ranges:fp32! ids:u8 {_taps(LOWS)} height width out_height out_width maps mask:u8!"
+    constexprs = {"NORMALISE": True, "REFERENCE": build.reference, "FAINT": argmax_masks.FAINT}
+    config = argmax_masks.CONFIG
+    return _variant("argmax_masks", argmax_masks.argmax_masks_kernel, words, build, config, constexprs)
+
+
+def _pool_cells(build: Build) -> Variant:
+    constexprs = {**build.widths, "SCALE": build.coarse_scale}
+    words = "features:feature! height width out:feature!"
+    return _variant("pool_cells", pool_cells.pool_cells_kernel, words, build, pool_cells.CONFIG, constexprs)
+
+
+def _refine(build: Build) -> Variant:
+    words = "query:feature! keys:feature! slots:i32 matched:i32! height width frames positions:i32! values:fp32!"
+    sizes = refine.refine_sizes(build.coarse_scale, build.fine_radius)
+    constexprs = {**build.widths, **sizes, "K": build.topk, "SLOTS": SLOTS, "TEMPERATURE": build.temperature}
+    constexprs["UPCAST"] = False
+    return _variant("refine", refine.refine_kernel, words, build, refine.CONFIG, constexprs)
 
 
 KERNELS: Mapping[str, Callable[[Build], Variant]] = {
+    "normalise": _normalise,
     # Weights for one query group; scores where several groups share lists that merge_topk joins.
-    "local_topk": lambda build: _local_topk(build, build.temperature, "local_topk"),
-    "local_topk_scores": lambda build: _local_topk(build, 0.0, "local_topk_scores"),
+    "local_topk": lambda build: _local_topk("local_topk", build, build.topk, build.temperature),
+    "local_topk_scores": lambda build: _local_topk("local_topk_scores", build, build.topk, 0.0),
+    "merge_topk": _merge_topk,
     "propagate": _propagate,
+    "readout_bounds": _readout_bounds,
+    "readout": _readout,
+    "mask_ranges": _mask_ranges,
+    "argmax_masks": _argmax_masks,
+    # The coarse-to-fine mode: pool, match the cells with k = 1 and one list per frame, refine.
+    "pool_cells": _pool_cells,
+    "coarse_topk": lambda build: _local_topk("coarse_topk", build, 1, 0.0),
+    "refine": _refine,
 }
 
 
