@@ -1,4 +1,8 @@
-"""Reading points and masks out of label maps on the device; only what was read comes back to the host."""
+"""Reading points and masks out of label maps on the device: coordinates or masks come back, nothing else.
+
+A bundle's read-out kernels follow `compat="corrected"`.  The reference's rules are defined by NumPy's own arithmetic,
+so with `compat="reference"` whole label maps are fetched and read on the host (`maps`), as on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.gpu.label_group import DeviceLabelGroup
-from fgvc_deploy.gpu.memory import PinnedArray
+from fgvc_deploy.gpu.mask_readout import MaskReadout
+from fgvc_deploy.gpu.point_readout import PointReadouts
+from fgvc_deploy.gpu.results import Results
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.gpu.steps import Download, Operation
 from fgvc_deploy.propagation.base import Float32Array
@@ -22,15 +28,25 @@ class DeviceReadout:
 
     def __init__(self, session: GpuSession) -> None:
         self._session = session
-        self._done = session.event()
-        self._pinned: dict[str, PinnedArray] = {}
+        self._results = Results(session)
+        self._points: PointReadouts | None = None
+        self._masks: MaskReadout | None = None
 
     def points(
         self, step: Sequence[Operation], groups: Sequence[DeviceLabelGroup], grid: ReadGrid
     ) -> list[PointReadout]:
         """Enqueue the step; coordinates in network pixels of every group's labels on the newest frame."""
-        maps = self._fetch_maps(step, groups)
-        return [read_points(labels, grid.feature_hw, grid.network_hw, grid.stride, grid.compat) for labels in maps]
+        if not groups:
+            return []
+        if grid.compat == "reference":
+            maps = self._fetch_maps(step, groups)
+            sizes = (grid.feature_hw, grid.network_hw, grid.stride, grid.compat)
+            return [read_points(labels, *sizes) for labels in maps]
+        with self._session.working():
+            if self._points is None:
+                self._points = PointReadouts(self._session, self._results)
+            self._points.enqueue(step, groups, grid)
+        return self._points.answer(groups)
 
     def masks(
         self,
@@ -41,35 +57,30 @@ class DeviceReadout:
         out_hw: tuple[int, int],
     ) -> UInt8Array:
         """Enqueue the step; object ids uint8 [H, W] of a group's labels on the newest frame."""
-        (labels,) = self._fetch_maps(step, [group])
-        return read_masks(labels, ids, grid.feature_hw, out_hw, grid.stride, grid.network_hw, grid.compat)
+        if grid.compat == "reference":
+            (labels,) = self._fetch_maps(step, [group])
+            return read_masks(labels, ids, grid.feature_hw, out_hw, grid.stride, grid.network_hw, grid.compat)
+        with self._session.working():
+            if self._masks is None:
+                self._masks = MaskReadout(self._session, self._results)
+            self._masks.enqueue(step, group, grid, ids, out_hw)
+        return self._masks.answer(out_hw)
 
     def _fetch_maps(self, step: Sequence[Operation], groups: Sequence[DeviceLabelGroup]) -> list[Float32Array]:
-        """Whole label maps [H*W, P], for the reference's read-out, which is defined by NumPy's own arithmetic."""
-        pixels = [group.pixels for group in groups]
-        sizes = [4 * n * group.channels for n, group in zip(pixels, groups, strict=True)]
+        """Whole label maps, float32 [H*W, P] for each group."""
+        sizes = [4 * group.pixels * group.channels for group in groups]
         starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-        with self._session.working() as driver:
-            pinned = self._buffer("maps", starts[-1])
+        with self._session.working():
+            host = self._results.host(starts[-1])
             downloads = [
-                Download(pinned.address + start, group.newest_address, size)
+                Download(host + start, group.newest_address, size)
                 for start, size, group in zip(starts, sizes, groups, strict=False)
             ]
-            self._session.steps.run((*step, *downloads))
-            driver.record_event(self._done, self._session.stream)
-        self._session.wait(self._done, "track a frame")
+            self._results.run((*step, *downloads))
+        fetched = self._results.wait()
         return [
             np.ascontiguousarray(
-                pinned.array[start : start + size].view(np.float32).reshape(n, group.channels)[:, : group.count]
+                fetched[start : start + size].view(np.float32).reshape(-1, group.channels)[:, : group.count]
             )
-            for start, size, n, group in zip(starts, sizes, pixels, groups, strict=False)
+            for start, size, group in zip(starts, sizes, groups, strict=False)
         ]
-
-    def _buffer(self, name: str, size: int) -> PinnedArray:
-        """Pinned bytes, kept for the next frames; nothing is on its way into the one that is replaced."""
-        found = self._pinned.get(name)
-        if found is None or len(found.array) < size:
-            if found is not None:
-                self._session.unpin(found)
-            found = self._pinned[name] = self._session.pinned((max(1, size),), np.uint8, "results")
-        return found

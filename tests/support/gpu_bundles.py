@@ -65,13 +65,54 @@ def kernel_table(
     ]
     merge_constants = {"K": k, "SLOTS": 16, "ROWS": 16, "RENUMBER": True, "TEMPERATURE": settings.temperature}
     normalise: Parameters = [("features", "*fp32", 16), *_integers("pixels"), ("out", f"*{feature}", 16)]
-    return {
+    table: dict[str, tuple[Parameters, dict[str, Any]]] = {
         "local_topk": (match, constants),
         "local_topk_scores": (match, constants | {"TEMPERATURE": 0.0}),
         "propagate": (propagate, {"K": k, "PIXELS": 64, "CHANNELS": 16}),
         "merge_topk": (merge, merge_constants),
         "normalise": (normalise, {"C": channels, "PADDED_C": padded, "PIXELS": 32}),
     }
+    return table | _readout_table(encoder.stride)
+
+
+def _readout_table(stride: int) -> dict[str, tuple[Parameters, dict[str, Any]]]:
+    labels: Parameters = [("labels", "*fp32", 16)]
+    bounds: Parameters = [*labels, *_integers("height width maps"), ("bounds", "*fp32", 16)]
+    points: Parameters = [
+        *labels,
+        ("bounds", "*fp32", 16),
+        *_taps("start"),
+        *_integers("height width out_width maps units"),
+        ("xy", "*fp32", 16),
+        ("peak", "*fp32", 16),
+    ]
+    point_constants = {"COUNT": 5, "SPAN": 1 << (stride - 1).bit_length(), "VANISHED": 1e-6, "REFERENCE": False}
+    sizes = _integers("height width out_height out_width maps")
+    ranges: Parameters = [*labels, *_taps("low"), *sizes, ("ranges", "*fp32", 16)]
+    masks: Parameters = [
+        *labels,
+        ("ranges", "*fp32", 16),
+        ("ids", "*u8", 1),
+        *_taps("low"),
+        *sizes,
+        ("mask", "*u8", 16),
+    ]
+    tile = {"TILE_Y": 16, "TILE_X": 32}
+    return {
+        "readout_bounds": (bounds, {"CELLS": 32, "CHANNELS": 16}),
+        "readout": (points, point_constants | {"CELLS": 32, "CHUNK": 512}),
+        "mask_ranges": (ranges, tile),
+        "argmax_masks": (masks, tile | {"NORMALISE": True, "REFERENCE": False, "FAINT": 0.05}),
+    }
+
+
+def _taps(index: str) -> Parameters:
+    return [
+        (f"row_{index}", "*i32", 1),
+        ("row_weight", "*fp32", 1),
+        (f"col_{index}", "*i32", 1),
+        ("col_weight", "*fp32", 1),
+    ]
 
 
 def placed(parameters: Parameters) -> list[dict[str, Any]]:

@@ -89,7 +89,8 @@ def _values(best: NDArray[np.float32], temperature: float) -> NDArray[np.float32
     weights: NDArray[np.float32] = np.exp((best - highest) / np.float32(temperature), dtype=np.float32)
     total = weights.sum(axis=1, keepdims=True)
     total[total == 0] = 1
-    return weights / total
+    weights /= total
+    return weights
 
 
 def propagate(call: Call) -> None:
@@ -132,10 +133,94 @@ def normalise(call: Call) -> None:
     call.array("out", pixels, channels)[:rows] = unit[:rows]
 
 
+def _upsample(call: Call, channel: int, rows: str, cols: str, out_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """One label map at every pixel, x first, one rounding after each operation."""
+    height, width = call.values["height"], call.values["width"]
+    labels = call.array("labels", height * width, call.values["maps"])[:, channel].reshape(height, width)
+    y, x = (_low(call, name, count) for name, count in ((rows, height), (cols, width)))
+    w_y, w_x = call.array("row_weight", out_hw[0]), call.array("col_weight", out_hw[1])
+    one = np.float32(1)
+    across = labels[:, x] * (one - w_x) + labels[:, np.minimum(x + 1, width - 1)] * w_x
+    low, high = across[y], across[np.minimum(y + 1, height - 1)]
+    upsampled: NDArray[np.float32] = low * (one - w_y)[:, None] + high * w_y[:, None]
+    return upsampled
+
+
+def _low(call: Call, name: str, features: int) -> NDArray[Any]:
+    """The feature before each pixel, from a table of that or of each feature's first pixel."""
+    if name.endswith("low"):
+        return call.array(name, call.values["out_height" if name.startswith("row") else "out_width"])
+    return np.repeat(np.arange(features), np.diff(call.array(name, features + 1)))
+
+
+def readout_bounds(call: Call) -> None:
+    height, width, maps = (call.values[name] for name in ("height", "width", "maps"))
+    cells = call.constants["CELLS"]
+    labels = call.array("labels", height * width, maps).reshape(height, width, maps)
+    grown = np.pad(labels, ((0, 1), (0, 1), (0, 0)), mode="edge")
+    corners = np.max([grown[a : a + height, b : b + width] for a in (0, 1) for b in (0, 1)], axis=0)
+    padded = np.pad(corners, ((0, 0), (0, -width % cells), (0, 0)))
+    units = padded.reshape(height, -1, cells, maps).max(axis=2).reshape(-1, maps)
+    columns = min(maps, call.grid[1] * call.constants["CHANNELS"])
+    call.array("bounds", len(units), maps)[: call.grid[0], :columns] = units[: call.grid[0], :columns]
+
+
+def readout(call: Call) -> None:
+    """Every pixel of every map; `bounds` only says whether there is anything, for it must have been filled."""
+    height = int(call.array("row_start", call.values["height"] + 1)[-1])
+    width, top = call.values["out_width"], call.constants["COUNT"]
+    bounds = call.array("bounds", call.values["units"], call.values["maps"])
+    for p in range(call.grid[0]):
+        flat = _upsample(call, p, "row_start", "col_start", (height, width)).ravel()
+        order = np.argsort(-flat, kind="stable")[:top] if bounds[:, p].max() > 0 else np.zeros(top, np.intp)
+        value = flat[order].astype(np.float64) if bounds[:, p].max() > 0 else np.zeros(top)
+        mean = value.sum() / top
+        lost = not mean >= call.constants["VANISHED"]
+        share = value / (1.0 if lost else value.sum())
+        place = (
+            np.nan if lost else (share * (order % width)).sum(),
+            np.nan if lost else (share * (order // width)).sum(),
+        )
+        call.array("xy", call.grid[0], 2)[p] = place
+        call.array("peak", call.grid[0])[p] = mean
+
+
+def mask_ranges(call: Call) -> None:
+    out_hw = call.values["out_height"], call.values["out_width"]
+    ranges = call.array("ranges", call.values["maps"], 2, call.grid[0])
+    rows, columns = call.constants["TILE_Y"], call.constants["TILE_X"]
+    for c in range(call.grid[1]):
+        value = _upsample(call, c, "row_low", "col_low", out_hw)
+        tiles = [
+            value[y : y + rows, x : x + columns]
+            for y in range(0, out_hw[0], rows)
+            for x in range(0, out_hw[1], columns)
+        ]
+        ranges[c] = [[t.min() for t in tiles], [t.max() for t in tiles]]
+
+
+def argmax_masks(call: Call) -> None:
+    out_hw, maps = (call.values["out_height"], call.values["out_width"]), call.values["maps"]
+    ranges = call.array("ranges", maps, 2, call.grid[0])
+    best, chosen = np.full(out_hw, -np.inf, np.float32), np.zeros(out_hw, np.intp)
+    for c in range(maps):
+        low, high = ranges[c, 0].min(), ranges[c, 1].max()
+        if high < call.constants["FAINT"]:
+            continue
+        value = (_upsample(call, c, "row_low", "col_low", out_hw) - low) / (high - low + np.float32(1e-12))
+        better = value > best
+        best, chosen = np.where(better, value, best), np.where(better, c, chosen)
+    call.array("mask", *out_hw)[...] = call.array("ids", maps)[chosen]
+
+
 KERNELS: dict[str, Callable[[Call], None]] = {
     "local_topk": local_topk,
     "local_topk_scores": local_topk,
     "propagate": propagate,
     "merge_topk": merge_topk,
     "normalise": normalise,
+    "readout_bounds": readout_bounds,
+    "readout": readout,
+    "mask_ranges": mask_ranges,
+    "argmax_masks": argmax_masks,
 }
