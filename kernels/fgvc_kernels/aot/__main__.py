@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fgvc_kernels.aot.baseline import REWRITE, Baseline, load_baseline, save_baseline
-from fgvc_kernels.aot.build import KernelBuild, compile_kernel
+from fgvc_kernels.aot.build import KernelBuild, compile_without_spills
 from fgvc_kernels.aot.chips import CHIPS, Chip, chosen_chips
 from fgvc_kernels.aot.errors import AotError
 from fgvc_kernels.aot.figures import StaticFigures, figures
@@ -72,7 +72,7 @@ def _check(chips: Sequence[str], names: Sequence[str] | None) -> int:
 
 def _measure(name: str, build: KernelBuild, chip: Chip) -> StaticFigures:
     print(f"{name} for {chip.name}", file=sys.stderr)
-    return figures(compile_kernel(build, chip))
+    return figures(compile_without_spills(build, chip))
 
 
 if __name__ == "__main__":

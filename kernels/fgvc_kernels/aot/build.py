@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fgvc_kernels.aot.chips import Chip
 from fgvc_kernels.aot.errors import AotError
+from fgvc_kernels.aot.machine_code import read_cubin
 from fgvc_kernels.aot.tools import assembler_version
 
 if TYPE_CHECKING:
@@ -153,6 +154,27 @@ def compile_kernel(build: KernelBuild, chip: Chip, cache: Path | None = None) ->
         profile_scratch_bytes=facts.profile_scratch_size,
         versions={"triton": __version__, "ptxas": assembler_version(chip)},
     )
+
+
+# Tried in turn; 112 and 144 are two steps between what lets five, four and three blocks of four warps reside.
+_REGISTER_CAPS = (112, 128, 144, 168, 255)
+
+
+def compile_without_spills(build: KernelBuild, chip: Chip, cache: Path | None = None) -> Compiled:
+    """As `compile_kernel`, with the least cap on registers that spares the kernel its stack, where there is one.
+
+    Left alone, ptxas 12.9 stops at 96 registers and spills a few where shared memory, not registers, limits the
+    blocks of a multiprocessor.  A build that states its cap keeps it.
+    """
+    first = compile_kernel(build, chip, cache)
+    if build.max_registers is not None or not _uses_stack(first):
+        return first
+    capped = (compile_kernel(replace(build, max_registers=cap), chip, cache) for cap in _REGISTER_CAPS)
+    return next((made for made in capped if not _uses_stack(made)), first)
+
+
+def _uses_stack(compiled: Compiled) -> bool:
+    return read_cubin(compiled.cubin, compiled.symbol).frame_bytes > 0
 
 
 def _options(build: KernelBuild) -> dict[str, Any]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from fgvc_kernels.aot.build import KernelBuild
-from fgvc_kernels.triton.table import Build, variants
+from fgvc_kernels.triton.table import KERNELS, Build
 
-SETTINGS: dict[str, Build] = {
-    "resnet18_d1": Build(),
-    "edge_lite0": Build(channels=176),
-    "resnet18_d1.bf16": Build(feature="bf16"),
+SETTINGS: dict[str, tuple[Build, tuple[str, ...]]] = {
+    "resnet18_d1": (Build(), tuple(KERNELS)),
+    "edge_lite0": (Build(channels=176), ("normalise", "local_topk", "local_topk_scores")),
+    "resnet18_d1.bf16": (Build(feature="bf16"), ("normalise", "local_topk")),
 }
-"""By encoder; the first is the paper's."""
+"""Settings by encoder, the paper's first, and the kernels to hold with them: those that the features change."""
 
 
 def catalogue() -> dict[str, KernelBuild]:
-    """Builds by name, `local_topk.resnet18_d1`; a kernel that other settings do not change appears once."""
-    found: dict[str, KernelBuild] = {}
-    for encoder, settings in SETTINGS.items():
-        for variant in variants(settings):
-            build = KernelBuild.of(variant)
-            if build not in found.values():
-                found[f"{variant.name}.{encoder}"] = build
-    return found
+    """Builds by name: `local_topk.resnet18_d1`."""
+    return {
+        f"{name}.{encoder}": KernelBuild.of(KERNELS[name](build))
+        for encoder, (build, names) in SETTINGS.items()
+        for name in names
+    }

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fgvc_kernels.aot.build import Compiled
-from fgvc_kernels.aot.machine_code import Instruction, MachineCode, flow, read_cubin
+from fgvc_kernels.aot.machine_code import Instruction, MachineCode, flow, is_call, read_cubin
 from fgvc_kernels.aot.occupancy import occupancy
 
 _TENSOR = ("HMMA", "HGMMA", "UTCHMMA")
@@ -19,7 +19,8 @@ class StaticFigures:
     """Counts of one cubin.
 
     `registers` per thread.  `frame_bytes` of stack per thread and `local_accesses` (instructions on it): spills.
-    `shared_bytes` per block.  `tensor_columns` of tensor memory per block (of 512 a multiprocessor of sm_100 to
+    `shared_bytes` per block.  `register_cap`: what the assembler was told to stay below, 0 where it chose.
+    `tensor_columns` of tensor memory per block (of 512 a multiprocessor of sm_100 to
     sm_110 has).  `tensor`: tensor-core instructions.  `async_copies` (global to shared memory) and `loads`, `stores`
     of global memory, each with how many of them move 128 bits per thread.  `calls`: to outlined code.
     `instructions` that can run; `loop_instructions` of them inside any loop; `tensor_loop`: in the smallest loop that
@@ -31,6 +32,7 @@ class StaticFigures:
     frame_bytes: int
     local_accesses: int
     shared_bytes: int
+    register_cap: int
     tensor_columns: int
     tensor: int
     async_copies: int
@@ -77,6 +79,7 @@ def figures(compiled: Compiled) -> StaticFigures:
         frame_bytes=code.frame_bytes,
         local_accesses=_count(running, *_LOCAL_MEMORY),
         shared_bytes=compiled.shared_bytes,
+        register_cap=compiled.build.max_registers or 0,
         tensor_columns=compiled.tensor_columns,
         tensor=_count(running, *_TENSOR),
         async_copies=_count(running, "LDGSTS"),
@@ -85,7 +88,7 @@ def figures(compiled: Compiled) -> StaticFigures:
         loads_128=_count(running, "LDG", wide=True),
         stores=_count(running, "STG"),
         stores_128=_count(running, "STG", wide=True),
-        calls=_count(running, "CALL"),
+        calls=sum(map(is_call, running)),
         instructions=len(running),
         loop_instructions=len(frozenset().union(*loops)),
         tensor_loop=_tensor_loop(code, loops),

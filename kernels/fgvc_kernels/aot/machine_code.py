@@ -13,6 +13,9 @@ from typing import NamedTuple
 from fgvc_kernels.aot.errors import AotError
 from fgvc_kernels.aot.tools import dump
 
+# The predicates PT and UPT are always true.
+_NEVER = ("@!PT", "@!UPT")
+
 
 class Instruction(NamedTuple):
     """One machine instruction: byte address, its guard ('' or `@P0`, `@!UP1`), `LDG.E.128`, and the rest."""
@@ -93,25 +96,26 @@ def _attribute(facts: str, name: str, value: str) -> int:
 def successors(code: MachineCode) -> list[tuple[int, ...]]:
     """For each instruction those that may run next, by index, when the threads of a warp stay together.
 
-    Calls return, so they count as falling through.  `BRA.DIV` is left out: it is taken by warps that have diverged,
-    to a slow copy of the same work.  Raises `AotError` for jumps to computed addresses.
+    Functions return, so a call of one counts as falling through; a call of a place within the kernel is ptxas's way
+    to leave a loop for good.  `BRA.DIV` is left out: it is taken by warps that have diverged, to a slow copy of the
+    same work.  Raises `AotError` for jumps to computed addresses.
     """
     return [_next(code, index, step) for index, step in enumerate(code.instructions)]
 
 
 def _next(code: MachineCode, index: int, step: Instruction) -> tuple[int, ...]:
     following = (index + 1,) if index + 1 < len(code.instructions) else ()
+    condition, _, label = step.operands.partition("`")
+    if step.base in ("BRX", "BRXU", "JMX", "JMP"):
+        raise AotError(f"Instruction {step.opcode} at {step.address:#x} jumps to a computed address: not understood.")
+    if step.guard in _NEVER or condition.startswith("!UPT") or step.opcode.startswith("BRA.DIV"):
+        return following
     if step.base in ("EXIT", "RET"):
         return following if step.guard else ()
-    if step.base in ("BRX", "BRXU", "JMX", "JMP"):
-        raise AotError(
-            f"Instruction {step.opcode} at {step.address:#x} jumps to a computed address; teach this reader."
-        )
-    if step.base != "BRA" or step.opcode.startswith("BRA.DIV"):
-        return following
-    condition, _, label = step.operands.partition("`")
-    target = code.labels[label.strip("()")]
-    return (*following, target) if step.guard or condition.strip() else (target,)
+    if step.base == "BRA" or (step.base == "CALL" and label.startswith("(.L")):
+        target = code.labels[label.strip("()")]
+        return (*following, target) if step.guard or condition.strip() else (target,)
+    return following
 
 
 class Flow(NamedTuple):
@@ -137,8 +141,13 @@ def flow(code: MachineCode) -> Flow:
 
 def _entries(code: MachineCode) -> list[int]:
     """Where the kernel starts, and where the functions that it calls start."""
-    calls = [step.operands.partition("`")[2].strip("()") for step in code.instructions if step.base == "CALL"]
-    return [0, *(code.labels[name] for name in calls if name in code.labels)]
+    calls = [step.operands.partition("`")[2].strip("()") for step in code.instructions if is_call(step)]
+    return [0, *(code.labels[name] for name in calls)]
+
+
+def is_call(step: Instruction) -> bool:
+    """Whether an instruction calls a function outside the kernel's own code."""
+    return step.base == "CALL" and "`(.L" not in step.operands and step.guard not in _NEVER
 
 
 def _walk(after: Sequence[tuple[int, ...]], entries: Sequence[int]) -> tuple[set[int], list[tuple[int, int]]]:
