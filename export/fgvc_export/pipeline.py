@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,12 +21,11 @@ from fgvc_export.clip import Clip, load_clip
 from fgvc_export.parity import Setup, TorchEncoder, feature_figures, network_frames, track_figures
 from fgvc_export.propagation_parity import propagation_track_figures, step_figures
 from fgvc_export.settings import encoder_settings, preprocess_settings, propagation_settings
-from fgvc_export.targets import Choice, Source, build, chosen_targets, run
+from fgvc_export.targets import Choice, Source, Tell, build, build_files, chosen_targets, run
 from fgvc_export.weights import Weights, load_weights
 from fgvc_training.encoder.checkpoint import ImportReport
 
-Progress = Callable[[str, float], None]
-"""Told (what is being done now, share of the work done before it)."""
+Progress = Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class ExportReport:
 
 def _line(path: str, entry: ParityFigure | ParityNotRun) -> str:
     if isinstance(entry, ParityNotRun):
-        return f"{path}: {entry.figure} not measured: {entry.not_run}"
+        return f"{path}: {entry.figure} not run: {entry.not_run}"
     return f"{path}: {entry.figure} {entry.value:.6g} {entry.unit}".rstrip() + f" ({entry.detail})"
 
 
@@ -83,7 +81,7 @@ def run_export(request: Request, progress: Progress | None = None) -> ExportRepo
     shared: dict[str, bytes] = {}
     for index, choice in enumerate(choices):
         part = _part(tell, 0.05 + 0.9 * index / len(choices), 0.9 / len(choices))
-        payloads.append(_payload(choice, weights, setup, clip, shared, part))
+        payloads += _payloads(choice, weights, setup, clip, shared, part)
     tell("writing the bundle", 0.95)
     bundle = write_bundle(_draft(request, weights, setup, payloads), request.out, overwrite=request.overwrite)
     tell("done", 1.0)
@@ -101,10 +99,10 @@ def _setup(weights: Weights) -> Setup:
     return Setup(encoder_settings(row), preprocess_settings(row), propagation_settings(row), row.default_size)
 
 
-def _payload(
+def _payloads(
     choice: Choice, weights: Weights, setup: Setup, clip: Clip, shared: dict[str, bytes], tell: Progress
-) -> Payload:
-    """Build one artefact and pass it through the gate of its kind; raises `ParityError` when it misses a budget."""
+) -> list[Payload]:
+    """Build one target and pass it through the gate of its kind; raises `ParityError` when it misses a budget."""
     row, precision = choice
     tell(f"building {choice}", 0.0)
     source = Source(
@@ -116,10 +114,12 @@ def _payload(
         lambda: network_frames(clip, setup),
         shared,
     )
+    if row.kind == "kernel":
+        return build_files(choice, source, tell)
     content = build(row, source)
     gate = _propagation_gate if row.kind == "propagation" else _encoder_gate
     figures = gate(choice, content, TorchEncoder(weights.module), setup, clip, tell)
-    return Payload(row.kind, row.runtime, row.file_name[precision], content, precision, tuple(figures))
+    return [Payload(row.kind, row.runtime, row.file_name[precision], content, precision, tuple(figures))]
 
 
 def _encoder_gate(
@@ -179,7 +179,10 @@ def _draft(request: Request, weights: Weights, setup: Setup, payloads: list[Payl
 
 
 def _versions() -> dict[str, str]:
-    return {name: _version(name) for name in ("fgvc-deploy", "torch", "onnx", "onnxscript", "onnxruntime", "MNN")}
+    return {
+        name: _version(name)
+        for name in ("fgvc-deploy", "torch", "onnx", "onnxscript", "onnxruntime", "MNN", "triton")
+    }
 
 
 def _version(package: str) -> str:

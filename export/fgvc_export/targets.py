@@ -1,7 +1,8 @@
 """The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
 
 A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings, precision:
-str) ->` the backend of its kind; the parity gate runs what was built.
+str) ->` the backend of its kind; the parity gate runs what was built.  A row of kind `kernel` makes several files
+that only a GPU runs: its module offers `payloads(choice: Choice, source: Source, tell: Tell) -> list[Payload]`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from fgvc_deploy.bundle import Payload
 from fgvc_deploy.bundle.manifest import ArtefactKind
 from fgvc_deploy.encoders.base import EncoderBackend, Float32Array
 from fgvc_deploy.errors import BackendError, InputError
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
+from fgvc_kernels.aot.chips import CHIPS
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+Tell = Callable[[str, float], None]
+"""Told (what is being done now, share of the work done before it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,8 @@ class Target:
     """One row.
 
     `runtime` is what runs the artefact (the target the manifest names); `needs` are import names, `mend` the command
-    that installs them; `file_name` is the artefact's path for each precision that the target offers.
+    that installs them; `file_name` is the artefact's path (of several files: their folder) for each precision that
+    the target offers, the usual one first.
     """
 
     name: str
@@ -82,6 +90,19 @@ TARGETS: dict[str, Target] = {
             needs=("onnx", "onnxruntime"),
             mend="pip install 'fgvc-deploy[export]'",
         ),
+        *(
+            Target(
+                name=f"cubin:{chip}",
+                summary=f"the GPU kernels as machine code for {chip} ({row.product.name})",
+                kind="kernel",
+                runtime=f"cubin:{chip}",
+                module="fgvc_export.cubin_target",
+                file_name={"fp16": f"kernels/{chip}", "bf16": f"kernels/{chip}"},
+                needs=("torch", "triton"),
+                mend="pip install 'fgvc-deploy[export]'",
+            )
+            for chip, row in CHIPS.items()
+        ),
     )
 }
 
@@ -117,18 +138,26 @@ class Choice(NamedTuple):
 def chosen_targets(names: Sequence[str], precision: str) -> list[Choice]:
     """The targets called `names`, checked; `onnx:int8` is target `onnx` in precision `int8`.
 
-    `precision` is that of encoders whose name gives none; other kinds are fp32.  Raises `InputError` for an unknown
-    target (listing the known), one given twice, none at all, or a precision that a target does not offer;
-    `BackendError` when a package is missing.
+    `cubin:sm_87,sm_89` are two targets, `cubin:all` is that whole family.  `precision` is that of encoders whose name
+    gives none; other kinds take their usual one.  Raises `InputError` for an unknown target (listing the known), one
+    given twice, none at all, or a precision that a target does not offer; `BackendError` when a package is missing.
     """
     if not names:
         raise InputError(f"No export target is given; choose from: {', '.join(TARGETS)}.")
-    choices = [_choice(name, precision) for name in names]
+    choices = [_choice(single, precision) for name in names for single in _singles(name)]
     if len({(choice.row.name, choice.precision) for choice in choices}) < len(choices):
         raise InputError(f"An export target is given twice in {', '.join(names)}; give each once.")
     for choice in choices:
         _check(choice.row, choice.precision)
     return choices
+
+
+def _singles(name: str) -> list[str]:
+    """`cubin:sm_87,sm_89` as `cubin:sm_87` and `cubin:sm_89`; `cubin:all` as every row of that family."""
+    family, colon, members = name.partition(":")
+    if members == "all":
+        return [row for row in TARGETS if row.startswith(f"{family}:")] or [name]
+    return [f"{family}{colon}{member}" for member in members.split(",")]
 
 
 def _choice(name: str, precision: str) -> Choice:
@@ -137,7 +166,7 @@ def _choice(name: str, precision: str) -> Choice:
     if own not in TARGETS:
         raise InputError(f"There is no export target {name!r}; choose from: {', '.join(TARGETS)}.")
     row = TARGETS[own]
-    return Choice(row, asked or (precision if row.kind == "encoder" else "fp32"))
+    return Choice(row, asked or (precision if row.kind == "encoder" else next(iter(row.file_name))))
 
 
 def _check(row: Target, precision: str) -> None:
@@ -152,6 +181,12 @@ def _check(row: Target, precision: str) -> None:
 def build(row: Target, source: Source) -> bytes:
     """The artefact's content."""
     return cast(bytes, importlib.import_module(row.module).build(source))
+
+
+def build_files(choice: Choice, source: Source, tell: Tell) -> list[Payload]:
+    """The files of a row that makes several; `tell(message, share of the work done)` hears of each."""
+    module = importlib.import_module(choice.row.module)
+    return cast("list[Payload]", module.payloads(choice, source, tell))
 
 
 def run(choice: Choice, content: bytes, settings: EncoderSettings) -> EncoderBackend:

@@ -20,8 +20,8 @@ def test_each_row_is_complete(name: str) -> None:
     assert row.name == name
     assert row.file_name
     module = importlib.import_module(row.module)
-    assert callable(module.build)
-    assert callable(module.run)
+    wanted = ("payloads",) if row.kind == "kernel" else ("build", "run")
+    assert all(callable(getattr(module, function)) for function in wanted)
     assert row.mend.startswith("pip install")
 
 
@@ -30,12 +30,24 @@ def test_chosen_rows_come_in_the_order_given() -> None:
     assert [(row.name, precision) for row, precision in chosen] == [("propagation", "fp32"), ("onnx", "fp32")]
 
 
+def test_several_chips_are_named_at_once_or_all_of_them() -> None:
+    assert [str(choice) for choice in chosen_targets(("cubin:sm_87,sm_89", "onnx"), "fp32")] == [
+        "cubin:sm_87:fp16",
+        "cubin:sm_89:fp16",
+        "onnx",
+    ]
+    assert len(chosen_targets(("cubin:all",), "fp32")) == 10
+    assert chosen_targets(("cubin:sm_87:bf16",), "fp32")[0].precision == "bf16"
+
+
 @pytest.mark.parametrize(
     ("targets", "precision", "message"),
     [
         (("onnx", "tpu"), "fp32", "no export target 'tpu'; choose from: onnx"),
         ((), "fp32", "No export target is given; choose from: onnx"),
         (("onnx", "onnx"), "fp32", "given twice in onnx, onnx"),
+        (("cubin:all", "cubin:sm_87"), "fp32", "given twice in cubin:all, cubin:sm_87"),
+        (("cubin:sm_75",), "fp32", "no export target 'cubin:sm_75'; choose from: onnx"),
         (("onnx",), "fp16", "Target onnx has no precision 'fp16'; choose from: fp32"),
     ],
 )
