@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fgvc_training.edge.attention import circle_logits, gather_pixels, raster_to_xy
@@ -69,6 +70,8 @@ class EdgeModule(nn.Module):
             terms["matching"] = settings.matching_weight * matching_loss(logits, labels, asked)
         if settings.identity_weight > 0:
             query_ids = batch.ids[:, 1].flatten(1).gather(1, chosen)
+            # The cosines again, for another circle.
+            logits = circle_logits(query, reference, own, settings.identity_radius, settings.identity_temperature)
             terms["identity"] = settings.identity_weight * identity_loss(
                 logits, query_ids, batch.ids[:, 0].flatten(1)
             )
@@ -89,14 +92,22 @@ class EdgeModule(nn.Module):
         return cycle_loss(there, there.transpose(1, 2), distance < settings.cycle_reach)
 
     def _choose(self, batch: PairBatch, rng: np.random.Generator) -> Tensor:
-        """Raster positions int64 [B, Q] of target pixels: some on objects, the others anywhere."""
-        count = self.settings.queries
-        on_object = round(self.settings.on_object * count)
+        """Raster positions int64 [B, Q] of target pixels: some on borders, some on objects, the others anywhere."""
+        settings = self.settings
         rows = []
-        for ids in batch.ids[:, 1].flatten(1).numpy():
-            objects = np.flatnonzero(ids > 0)
-            wanted = on_object if len(objects) else 0
-            anywhere = rng.integers(0, ids.size, count - wanted)
-            inside = objects[rng.integers(0, len(objects), wanted)] if wanted else objects[:0]
-            rows.append(np.concatenate([inside, anywhere]))
+        for ids in batch.ids[:, 1].numpy():
+            everywhere = np.arange(ids.size)
+            borders, objects = np.flatnonzero(near_border(ids)), np.flatnonzero(ids > 0)
+            shares = ((borders, settings.on_border), (objects, settings.on_object))
+            row = [rng.choice(part, round(share * settings.queries)) for part, share in shares if len(part)]
+            rest = settings.queries - sum(map(len, row))
+            rows.append(np.concatenate([*row, rng.choice(everywhere, rest)]))
         return torch.from_numpy(np.stack(rows)).to(batch.flow.device)
+
+
+def near_border(ids: NDArray[np.int64], reach: int = 2) -> NDArray[np.bool_]:
+    """Pixels of [h, w] with another id within `reach` rows and columns."""
+    padded = np.pad(ids, reach, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    border: NDArray[np.bool_] = windows.max((2, 3)) != windows.min((2, 3))
+    return border

@@ -25,16 +25,20 @@ class Frozen(BaseModel):
 class LossSettings(Frozen):
     """Weights and attention of the losses; `radius` in feature pixels.
 
-    Of `queries` pixels per pair, `on_object` are drawn from objects where their ids are known.  A walk of the cycle
-    loss may end within `cycle_reach` of where it began, and sees every `cycle_step`-th feature in both directions.
+    Of `queries` pixels per pair, a share `on_object` is drawn from objects and `on_border` from their borders.  A
+    walk of the cycle loss may end within `cycle_reach` of where it began, and sees every `cycle_step`-th feature in
+    both directions.  `identity_radius` and `identity_temperature` are those of propagation, unlike the others.
     """
 
     queries: Count = 256
-    on_object: Share = 0.5
+    on_object: Share = 0.35
+    on_border: Share = 0.3
     radius: Positive = 24.0
     temperature: Positive = 0.05
     matching_weight: Weight = 1.0
-    identity_weight: Weight = 0.5
+    identity_weight: Weight = 1.0
+    identity_radius: Positive = 11.0
+    identity_temperature: Positive = 0.07
     cycle_weight: Weight = 0.1
     cycle_step: Count = 3
     cycle_reach: Positive = 4.5

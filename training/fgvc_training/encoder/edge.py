@@ -14,8 +14,9 @@ from fgvc_training.encoder.efficientnet_lite import EdgeLite0, unit_length, upsa
 
 WIDTH = 96
 HEAD_CHANNELS = 64
-HEAD_SHARE = 0.5
-"""Share of the head in the squared length of a feature, so in every cosine; the ImageNet levels have the rest."""
+SHARES = (2 / 6, 1 / 6, 1 / 6, 2 / 6)
+"""Shares of the ImageNet levels of stride 4, 8 and 16 and of the head in the squared length of a feature, so in every
+cosine."""
 STRIDE_2, STRIDE_4, STRIDE_8, MIDDLE_16, STRIDE_16 = 0, 2, 4, 7, 10
 """Blocks of the trunk whose outputs are used, with 16, 24, 40, 80 and 112 channels."""
 
@@ -92,23 +93,15 @@ class EdgeEncoder(nn.Module):
                 levels[index] = x
         return levels
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB frames [N, 3, H, W] -> ImageNet features [N, 176, h, w] and the head's [N, HEAD_CHANNELS, h, w].
-
-        Both have unit length per pixel.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """RGB frames, ImageNet normalisation, [N, 3, H, W] -> features [N, 240, ceil(H/4), ceil(W/4)]."""
         levels = self.trunk_levels(x)
         used = (levels[STRIDE_4], levels[STRIDE_8], levels[STRIDE_16])
         fine, middle, coarse = (centred(level) for centred, level in zip(self.centred, used, strict=True))
         hw = (fine.shape[2], fine.shape[3])
-        imagenet = torch.cat([fine, upsample_aligned(middle, 2, hw), upsample_aligned(coarse, 4, hw)], dim=1)
-        head = self.head(levels[STRIDE_2], *used[:2], levels[MIDDLE_16], used[2])
-        return unit_length(imagenet), unit_length(head)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """RGB frames, ImageNet normalisation, [N, 3, H, W] -> unit features [N, 240, ceil(H/4), ceil(W/4)]."""
-        imagenet, head = self.parts(x)
-        return torch.cat([(1 - HEAD_SHARE) ** 0.5 * imagenet, HEAD_SHARE**0.5 * head], dim=1)
+        head = unit_length(self.head(levels[STRIDE_2], *used[:2], levels[MIDDLE_16], used[2]))
+        parts = (fine, upsample_aligned(middle, 2, hw), upsample_aligned(coarse, 4, hw), head)
+        return torch.cat([share**0.5 * part for share, part in zip(SHARES, parts, strict=True)], dim=1)
 
     @torch.no_grad()
     def measure_means(self, frames: Tensor) -> None:
