@@ -80,7 +80,8 @@ def save_encoder(module: nn.Module, path: str | Path, arch: str) -> None:
     faults = _faults(architecture(arch).build().state_dict(), tensors)
     if faults:
         raise CheckpointFault(f"{path}: not written, this encoder is no {arch}: {'; '.join(faults)}.")
-    save_file(tensors, path, metadata={"format": "fgvc-deploy encoder", "arch": arch})
+    # One key: several are written in random order, and the same weights should be the same bytes.
+    save_file(tensors, path, metadata={"fgvc-deploy encoder": arch})
 
 
 def _without_wrapper(tensors: dict[str, Any]) -> dict[str, Any]:

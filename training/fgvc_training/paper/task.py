@@ -24,6 +24,7 @@ from fgvc_training.paper.teacher import TeacherSettings, make_teacher
 from fgvc_training.quirks import Quirks
 from fgvc_training.trainer.seeding import stream
 from fgvc_training.trainer.task import RunContext, TaskKind, decayed_groups
+from fgvc_training.trainer.threads import threads
 
 Sample = tuple[Tensor, PreparedPair]
 
@@ -151,7 +152,9 @@ class PaperTask:
         for number in range(settings.count):
             rng = stream(seed, "evaluation", number)
             index = int(rng.integers(len(source)))
-            made.append(prepare_pair(source.pair(index, rng), prepare, rng))
+            # As in the background workers: the pairs must not depend on the number of threads.
+            with threads(1):
+                made.append(prepare_pair(source.pair(index, rng), prepare, rng))
         self._held_out_pairs = {seed: made}
         return made
 
