@@ -68,9 +68,7 @@ def test_the_timing_cache_is_kept_and_replaced_when_it_does_not_fit(
 
 def test_what_tensorrt_cannot_build_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan("tensorrt", "int8", PROFILE)
-    with pytest.raises(
-        BackendError, match=r"^tensorrt could not build the int8 .* \(Unsupported operator\);"
-    ):
+    with pytest.raises(BackendError, match=r"^tensorrt could not build the int8 .* \(Unsupported operator\);"):
         build(monkeypatch, "10.9", plan, fault="Unsupported operator.\nat line 3")
     with pytest.raises(BackendError, match=r"\(no kernel for node_conv2d\); build with another version"):
         build(monkeypatch, "11.4", plan, engine=None)
