@@ -79,7 +79,7 @@ def local_topk_kernel(
     q = tl.load(query + (y * width + x)[:, None] * C + c[None, :], mask=rows, other=0.0)
     if UPCAST:
         q = q.to(tl.float32)
-    best, codes = empty_list(TILE_Y * TILE_X, SLOTS, K)
+    best, codes, worst = empty_list(TILE_Y * TILE_X, SLOTS, K)
     start = tl.program_id(1) * frames_per_split
     stop = tl.minimum(start + frames_per_split, frames)
     for back in range(stop - start):
@@ -101,7 +101,7 @@ def local_topk_kernel(
             measure = tl.maximum(tl.abs(dy), tl.abs(dx)) if SQUARE else dy * dy + dx * dx
             allowed = (measure < limit) & exists[None, :] & inside[:, None]
             packed = pack_scores(scores, allowed, BLOCK)
-            best, codes = insert_block(packed, best, codes, (t * blocks + block) * BLOCK, SLOTS)
+            best, codes, worst = insert_block(packed, best, codes, worst, (t * blocks + block) * BLOCK, SLOTS)
     per_frame = blocks * BLOCK
     entry = tl.load(offsets + codes % per_frame)
     key = (first_y + (entry >> 16)) * width + first_x + ((entry << 16) >> 16)

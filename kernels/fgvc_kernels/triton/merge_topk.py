@@ -52,11 +52,11 @@ def merge_topk_kernel(
     inside = row < pixels
     n = tl.arange(0, SLOTS)[None, :]
     wanted = inside[:, None] & (n < K)
-    best, codes = empty_list(ROWS, SLOTS, K)
+    best, codes, worst = empty_list(ROWS, SLOTS, K)
     for i in range(count):
         first = tl.load(lists + i).to(tl.int64) * pixels
         scores = tl.load(list_scores + (first + row)[:, None] * K + n, mask=wanted, other=float("-inf"))
-        best, codes = insert_block(pack_scores(scores, wanted, SLOTS), best, codes, i * SLOTS, SLOTS)
+        best, codes, worst = insert_block(pack_scores(scores, wanted, SLOTS), best, codes, worst, i * SLOTS, SLOTS)
     filled = wanted & (best >= 0)
     place = codes // SLOTS
     source = (tl.load(lists + place, mask=filled, other=0).to(tl.int64) * pixels + row[:, None]) * K + codes % SLOTS

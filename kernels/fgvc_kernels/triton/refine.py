@@ -68,7 +68,7 @@ def refine_kernel(
     q = tl.load(query + (y * width + x)[:, None] * C + c[None, :], mask=rows, other=0.0)
     if UPCAST:
         q = q.to(tl.float32)
-    best, codes = empty_list(ROWS, SLOTS, K)
+    best, codes, worst = empty_list(ROWS, SLOTS, K)
     for back in range(frames):
         t = frames - 1 - back
         frame = keys + tl.load(slots + t).to(tl.int64) * height * width * C
@@ -91,7 +91,7 @@ def refine_kernel(
             near_y = tl.abs(key_y[None, :] - centre_y[:, None]) <= FINE_RADIUS
             near_x = tl.abs(key_x[None, :] - centre_x[:, None]) <= FINE_RADIUS
             packed = pack_scores(scores, near_y & near_x & exists[None, :] & inside[:, None], BLOCK)
-            best, codes = insert_block(packed, best, codes, (t * BLOCKS + block) * BLOCK, SLOTS)
+            best, codes, worst = insert_block(packed, best, codes, worst, (t * BLOCKS + block) * BLOCK, SLOTS)
     of = codes // (BLOCKS * BLOCK)
     n = codes % (BLOCKS * BLOCK)
     other = tl.load(matched + of * cells + cell) % cells

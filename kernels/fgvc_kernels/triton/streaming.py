@@ -31,25 +31,25 @@ def pack_scores(scores: tl.tensor, allowed: tl.tensor, BLOCK: tl.constexpr) -> t
 
 
 @triton.jit
-def empty_list(ROWS: tl.constexpr, SLOTS: tl.constexpr, K: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """An empty list of the K best and its codes, both int32 [ROWS, SLOTS]."""
+def empty_list(ROWS: tl.constexpr, SLOTS: tl.constexpr, K: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """An empty list of the K best, its codes, both int32 [ROWS, SLOTS], and its smallest entries int32 [ROWS]."""
     slot = tl.arange(0, SLOTS)
     entries = tl.where(slot < K, slot - (INDEX_MASK + 1), slot + BEYOND_K)
     codes = tl.zeros([ROWS, SLOTS], tl.int32)
-    return codes + entries[None, :], codes
+    best = codes + entries[None, :]
+    return best, codes, tl.min(best, axis=1)
 
 
 @triton.jit
 def insert_block(
-    packed: tl.tensor, best: tl.tensor, codes: tl.tensor, base: tl.tensor, SLOTS: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor]:
-    """The list after a block of packed scores; entry n of the block has the code base + n.
+    packed: tl.tensor, best: tl.tensor, codes: tl.tensor, worst: tl.tensor, base: tl.tensor, SLOTS: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """The list, its codes and smallest entries after a block of packed scores; entry n has the code base + n.
 
     Per round, every row whose best candidate beats its k-th best takes it.  Most blocks need no round at all.
     """
     slot = tl.arange(0, SLOTS)[None, :]
     top = tl.max(packed, axis=1)
-    worst = tl.min(best, axis=1)
     better = (top >> INDEX_BITS) > (worst >> INDEX_BITS)
     rounds = tl.max(better.to(tl.int32), axis=0)
     # The `if` looks idle, but a `while` that is a direct child of the key loop switches the pipeliner off.
@@ -63,7 +63,7 @@ def insert_block(
             worst = tl.min(best, axis=1)
             better = (top >> INDEX_BITS) > (worst >> INDEX_BITS)
             rounds = tl.max(better.to(tl.int32), axis=0)
-    return best, codes
+    return best, codes, worst
 
 
 @triton.jit
