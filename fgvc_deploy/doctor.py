@@ -13,6 +13,8 @@ from typing import NamedTuple
 from fgvc_deploy.bundle import Bundle, open_bundle
 from fgvc_deploy.encoders import select as encoders
 from fgvc_deploy.errors import BundleError
+from fgvc_deploy.gpu.select import bundle_notes
+from fgvc_deploy.gpu.select import states as gpu_states
 from fgvc_deploy.propagation.select import PROPAGATION_BACKENDS
 
 PACKAGES = (
@@ -26,6 +28,7 @@ PACKAGES = (
     "MNN",
     "cuda-python",
     "tensorrt",
+    "tensorrt-rtx-cu13",
     "torch",
     "onnx",
     "triton",
@@ -41,13 +44,17 @@ class BackendState(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """Everything `doctor` knows; `problem` is None when a bundle (if any) can be run here."""
+    """Everything `doctor` knows; `problem` is None when a bundle (if any) can be run here.
+
+    `notes` say where the bundle's GPU parts would run.
+    """
 
     machine: dict[str, str]
     packages: dict[str, str | None]
     backends: list[BackendState]
     bundle: Bundle | None
     problem: str | None
+    notes: tuple[str, ...] = ()
 
 
 def diagnose(bundle_path: Path | None) -> Diagnosis:
@@ -56,8 +63,10 @@ def diagnose(bundle_path: Path | None) -> Diagnosis:
     states = [BackendState("encoder", item.entry.name, item.reason) for item in encoders.available(bundle)]
     if problem is None and all(state.reason for state in states):
         problem = "no encoder backend can run here; see the reasons above."
+    states += [BackendState(*state) for state in gpu_states(bundle)]
     states += [BackendState("propagation", e.name, _with_mend(e.check(bundle), e.mend)) for e in PROPAGATION_BACKENDS]
-    return Diagnosis(_machine(), {name: _version(name) for name in PACKAGES}, states, bundle, problem)
+    notes = tuple(bundle_notes(bundle)) if bundle else ()
+    return Diagnosis(_machine(), {name: _version(name) for name in PACKAGES}, states, bundle, problem, notes)
 
 
 def _open(path: Path | None) -> tuple[Bundle | None, str | None]:

@@ -15,6 +15,8 @@ from fgvc_deploy.encoders import select as encoders
 from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine, Size
 from fgvc_deploy.errors import InputError, SourceFault
+from fgvc_deploy.gpu.names import ENCODERS as GPU_ENCODERS
+from fgvc_deploy.gpu.names import PROPAGATION as GPU
 from fgvc_deploy.pipeline import OnFrame, PointFrame, mask_frames, point_frames
 from fgvc_deploy.propagation.select import create_propagation, propagation_names
 from fgvc_deploy.propagation.threads import worker_count
@@ -42,14 +44,21 @@ class Model:
         """The shared parts of a tracker.
 
         `backend` is `auto`, one name, or an encoder's and a propagation's joined by `+`, as in `onnxruntime+numpy`;
-        `onnxruntime:int8` is an encoder in a lower precision, which `auto` never takes.  `propagation` replaces the
-        bundle's settings.  Raises InputError for an unknown name, BackendError for one that cannot run here.
+        `onnxruntime:int8` is an encoder in a lower precision, which `auto` never takes; neither does it take `gpu`
+        (docs/edge.md), alone or as in `onnxruntime+gpu`.  `propagation` replaces the bundle's settings.  Raises
+        InputError for an unknown name, BackendError for one that cannot run here.
         """
         manifest = self.bundle.manifest
         settings = propagation or manifest.propagation
         key = (backend, settings)
         if key not in self._engines:
             encoder, matcher = split_backend(backend)
+            if matcher == GPU:
+                # Imported when asked for: it brings ONNX Runtime's and the driver's interface along.
+                from fgvc_deploy.gpu.create import create_engine
+
+                self._engines[key] = create_engine(self.bundle, settings, encoder=encoder, threads=self._threads)
+                return self._engines[key]
             self._engines[key] = Engine(
                 manifest.encoder,
                 manifest.preprocess,
@@ -65,6 +74,11 @@ class Model:
         """Kept apart from the engines: weights and session do not depend on the propagation."""
         if name not in self._encoders:
             plain, _, precision = name.partition(":")
+            if plain in GPU_ENCODERS:
+                from fgvc_deploy.gpu.select import host_encoder
+
+                self._encoders[name] = host_encoder(self.bundle, plain, precision or "fp32")
+                return self._encoders[name]
             self._encoders[name] = encoders.create(
                 self.bundle, plain, threads=self._threads, precision=precision or "fp32"
             )
@@ -181,8 +195,9 @@ def split_backend(backend: str) -> tuple[str, str]:
 
     An encoder's keeps its precision, as in `onnxruntime:int8`.
     """
-    encoder_names = [entry.name for entry in encoders.ENCODER_BACKENDS]
-    known = ["auto", *encoder_names, *propagation_names()]
+    encoder_names = [*(entry.name for entry in encoders.ENCODER_BACKENDS), *GPU_ENCODERS]
+    matcher_names = [*propagation_names(), GPU]
+    known = ["auto", *encoder_names, *matcher_names]
     names = backend.split("+")
     for name in names:
         plain, colon, _ = name.partition(":")
@@ -190,7 +205,7 @@ def split_backend(backend: str) -> tuple[str, str]:
             raise InputError(f"there is no backend {name!r}; choose from {', '.join(known)}, or join two by '+'.")
     chosen = (
         [name for name in names if name.partition(":")[0] in encoder_names],
-        [name for name in names if name in propagation_names()],
+        [name for name in names if name in matcher_names],
     )
     if any(len(of_one_kind) > 1 for of_one_kind in chosen):
         raise InputError(f"backend {backend!r} names two of a kind; join one encoder and one propagation by '+'.")

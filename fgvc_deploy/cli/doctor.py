@@ -41,7 +41,7 @@ def _print(diagnosis: Diagnosis) -> None:
     console.print(f"{'packages':12} {', '.join(packages)}", markup=False)
     for state in diagnosis.backends:
         verdict = "can run here" if state.reason is None else f"cannot run here: {state.reason}"
-        console.print(f"{state.kind:12} {state.name:12} {verdict}", markup=False)
+        console.print(f"{state.kind:12} {state.name:20} {verdict}", markup=False)
     if diagnosis.bundle:
         _print_bundle(console, diagnosis)
     if diagnosis.problem:
@@ -59,6 +59,8 @@ def _print_bundle(console: Console, diagnosis: Diagnosis) -> None:
     for artefact in manifest.artefacts:
         kind = f"{artefact.kind} {artefact.target} {artefact.precision or ''}".rstrip()
         console.print(f"             {artefact.path}: {kind}, {artefact.bytes / 1e6:.2f} MB, verified", markup=False)
+    for note in diagnosis.notes:
+        console.print(f"would run    {note}", markup=False)
 
 
 def _as_dict(diagnosis: Diagnosis) -> dict[str, object]:
@@ -67,5 +69,6 @@ def _as_dict(diagnosis: Diagnosis) -> dict[str, object]:
         "packages": diagnosis.packages,
         "backends": [state._asdict() for state in diagnosis.backends],
         "bundle": diagnosis.bundle.manifest.model_dump(mode="json") if diagnosis.bundle else None,
+        "gpu_notes": list(diagnosis.notes),
         "problem": diagnosis.problem,
     }

@@ -59,6 +59,10 @@ class Matching:
         """Weights over all key frames together."""
         return self._launch(self._kernels.match, query, slots, len(slots), self.positions, self.weights)
 
+    def scores(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+        """Scores over all key frames together, where the weights would be."""
+        return self._launch(self._kernels.match_frames, query, slots, len(slots), self.positions, self.weights)
+
     def apart(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
         """Scores against each frame, a list for each in the order of `slots`."""
         if self._lists is None or self._list_count < len(slots):

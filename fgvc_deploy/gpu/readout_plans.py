@@ -21,7 +21,7 @@ class DeviceMaps(NamedTuple):
 
 
 class DeviceTaps(NamedTuple):
-    """Tables of one axis: where pixels read their label map, `low` [pixels] or `start` [features + 1], and weights."""
+    """Tables of one axis: where pixels read a label map, `low` [pixels] or `start` [features + 1], and weights."""
 
     places: int
     weight: int

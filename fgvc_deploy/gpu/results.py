@@ -37,3 +37,9 @@ class Results:
         if self._pinned is None:
             raise ValueError("nothing was asked for")
         return self._pinned.array
+
+    def close(self) -> None:
+        """Free the memory; nothing may be on its way into it."""
+        if self._pinned is not None:
+            self._session.unpin(self._pinned)
+            self._pinned = None

@@ -1,0 +1,77 @@
+"""What of a bundle would run on a GPU, here and elsewhere; and its encoders for a propagation on the CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import NamedTuple
+
+from fgvc_deploy.bundle.reading import Bundle
+from fgvc_deploy.encoders.onnxruntime_gpu import OnnxRuntimeGpuEncoder, create, obstacle
+from fgvc_deploy.errors import BackendError, BundleError
+from fgvc_deploy.gpu import probe
+from fgvc_deploy.gpu.chips import NAMES
+from fgvc_deploy.gpu.encoders.engine import MENDS, MODULES, runtime_versions
+from fgvc_deploy.gpu.encoders.engine_files import Here, engine_files, mismatch
+from fgvc_deploy.gpu.images import cubin_chips
+from fgvc_deploy.gpu.names import ENCODERS, PROPAGATION, PROVIDERS
+
+
+class State(NamedTuple):
+    """Whether something can run here: `reason` is None, or one sentence."""
+
+    kind: str
+    name: str
+    reason: str | None
+
+
+def states(bundle: Bundle | None) -> list[State]:
+    """Every GPU backend, judged by what is installed, by the GPU, and by what the bundle holds."""
+    return [
+        *(State("encoder", name, _encoder_obstacle(name, bundle)) for name in ENCODERS),
+        State("propagation", PROPAGATION, probe.obstacle(bundle)),
+    ]
+
+
+def host_encoder(bundle: Bundle, name: str, precision: str) -> OnnxRuntimeGpuEncoder:
+    """An encoder of this table for a propagation on the CPU; BackendError for engines, which stay on the GPU."""
+    if name not in PROVIDERS:
+        raise BackendError(
+            f"{name} keeps features on the GPU, so it runs with the GPU's propagation: use --backend {name}+gpu."
+        )
+    return create(bundle, precision=precision, provider=PROVIDERS[name])
+
+
+def bundle_notes(bundle: Bundle) -> list[str]:
+    """What the GPU parts of a bundle are for, and where they would run: one line for each engine, one for cubins."""
+    notes = []
+    chips = cubin_chips(bundle)
+    if chips:
+        notes.append("GPU kernels for " + ", ".join(f"{chip} ({NAMES.get(chip, 'unknown')})" for chip in chips))
+    for engine in engine_files(bundle):
+        key, low, high = engine.key, engine.key.profile.smallest, engine.key.profile.largest
+        where = " on ".join(part for part in (key.chip, key.gpu) if part)
+        notes.append(
+            f"{engine.artefact.path}: {key.precision} encoder for {where} with {MODULES[key.runtime]} "
+            f"{key.runtime_version}, frames from {low[1]}x{low[0]} to {high[1]}x{high[0]}"
+        )
+    return notes
+
+
+def _encoder_obstacle(name: str, bundle: Bundle | None) -> str | None:
+    if name in PROVIDERS:
+        return obstacle(PROVIDERS[name])
+    if importlib.util.find_spec(MODULES[name]) is None:
+        return f"the package {MODULES[name]} is not installed; run `{MENDS[name]}`."
+    if bundle is None:
+        return "its engines lie in a bundle, and none is given."
+    try:
+        engines = [engine for engine in engine_files(bundle) if engine.key.runtime == name]
+        if not engines:
+            return f"the bundle has no {name} engine; export it with `--target {name}`."
+        here = Here(probe.device(), runtime_versions())
+    except (BackendError, BundleError) as error:
+        return str(error)
+    reasons = [mismatch(engine.key, here) for engine in engines]
+    if None in reasons:
+        return None
+    return f"no engine of the bundle fits here: {'; '.join(sorted({str(reason) for reason in reasons}))}."
