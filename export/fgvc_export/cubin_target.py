@@ -6,6 +6,7 @@ Nothing here needs a GPU, so nothing is run: the manifest says so where a parity
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal, cast
 
 from fgvc_deploy.bundle import ParityNotRun, Payload
@@ -43,19 +44,20 @@ def payloads(choice: Choice, source: Source, tell: Tell) -> list[Payload]:
 def _payloads(choice: Choice, source: Source, tell: Tell) -> Iterator[Payload]:
     target = chip(choice.row.name.partition(":")[2])
     builds = _builds(source, choice.precision)
-    for index, build in enumerate(builds):
+    for index, (stem, build) in enumerate(builds.items()):
         tell(f"compiling {build.name} for {target.name}", index / len(builds))
         compiled = compile_without_spills(build, target)
         _refuse_what_does_not_fit(compiled)
         folder = choice.row.file_name[choice.precision]
         parity = ParityNotRun(figure=FIGURES.get(build.name, _OTHER_FIGURE), not_run=NOT_RUN)
-        path = f"{folder}/{build.name}"
+        path = f"{folder}/{stem}"
         yield Payload("kernel", choice.row.runtime, f"{path}.cubin", compiled.cubin, choice.precision, (parity,))
         yield Payload("document", choice.row.runtime, f"{path}.json", describe(compiled).to_json())
 
 
-def _builds(source: Source, precision: str) -> list[KernelBuild]:
-    from fgvc_kernels.triton.table import Build, variants
+def _builds(source: Source, precision: str) -> dict[str, KernelBuild]:
+    """Kernels by the name of their files."""
+    from fgvc_kernels.triton.table import KERNELS, Build, variants
 
     propagation = source.propagation
     settings = Build(
@@ -64,9 +66,14 @@ def _builds(source: Source, precision: str) -> list[KernelBuild]:
         topk=propagation.topk,
         temperature=propagation.temperature,
         window=propagation.window,
+        stride=source.settings.stride,
+        coarse_scale=propagation.coarse_scale,
+        fine_radius=propagation.fine_radius,
     )
     unused = () if propagation.mode == "coarse_to_fine" else _COARSE_TO_FINE
-    return [KernelBuild.of(variant) for variant in variants(settings) if variant.name not in unused]
+    builds = {variant.name: KernelBuild.of(variant) for variant in variants(settings) if variant.name not in unused}
+    # An engine gives its features in fp32 or fp16; which one is known only where it runs.
+    return builds | {"normalise.fp16": KernelBuild.of(KERNELS["normalise"](replace(settings, encoder="fp16")))}
 
 
 def _refuse_what_does_not_fit(compiled: Compiled) -> None:

@@ -72,11 +72,21 @@ def kernels(
     fresh: Fresh = False,
     out: Out = DEFAULT_OUT,
     quiet: Quiet = False,
+    static: Annotated[
+        bool,
+        typer.Option("--static", help="Print counts of the GPU kernels' machine code and a model; time nothing."),
+    ] = False,
 ) -> None:
     """Time the propagation backends on three geometries, beside this machine's matrix product.
 
-    Appends to kernels.jsonl and rewrites report.md; resumes and fails as `bench latency` does.
+    Appends to kernels.jsonl and rewrites report.md; resumes and fails as `bench latency` does.  With --static it
+    prints what stands in docs/static-gates.md instead, and needs neither a GPU nor triton.
     """
+    if static:
+        from fgvc_benchmarks.static_gates import page
+
+        Reporter(quiet=quiet).say(page())
+        return
     from fgvc_benchmarks import kernels as suite
     from fgvc_benchmarks.extras import require
 

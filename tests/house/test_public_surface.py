@@ -41,7 +41,7 @@ OPTIONS = {
     "train": "--json --out --quiet --resume --set -q config",
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
-    "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --threads -q",
+    "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --static --threads -q",
     "bench compare": "--json --model --no-steps --quiet --rounds --steps --threads -q base",
     "bench report": "--quiet -q folder",
 }
@@ -51,6 +51,7 @@ METHODS = {
     "PointTracker": [
         "add_points",
         "encode",
+        "evidence",
         "frame_index",
         "ids",
         "network_hw",

@@ -7,7 +7,7 @@ import triton.language as tl
 
 
 @triton.jit
-def product(a, b, out, columns, depth, TILE: tl.constexpr, STEP: tl.constexpr):
+def product(a, b, out, columns, depth, TILE: tl.constexpr, STEP: tl.constexpr) -> None:  # noqa: ANN001
     """One TILE x TILE square of the product of fp16 a [*, 256] and b [*, 256], into fp32 out [*, columns]."""
     row = tl.program_id(0) * TILE + tl.arange(0, TILE)
     column = tl.program_id(1) * TILE + tl.arange(0, TILE)

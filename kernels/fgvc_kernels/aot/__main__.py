@@ -52,7 +52,7 @@ def _rewrite(chips: Sequence[str], names: Sequence[str] | None) -> int:
         for chip in chosen_chips(chips):
             rows[name][chip.name] = _measure(name, build, chip)
         rows[name] = {chip: rows[name][chip] for chip in CHIPS if chip in rows[name]}
-    new = replace(old, figures=rows)
+    new = replace(old, constexprs={name: dict(build.constexprs) for name, build in known.items()}, figures=rows)
     path = save_baseline(new)
     print(f"{path}: {sum(map(len, rows.values()))} cubins, {new.total_bytes() / 1e6:.2f} MB")
     return 0

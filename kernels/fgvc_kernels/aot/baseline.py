@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fgvc_kernels.aot.build import Constant
 from fgvc_kernels.aot.errors import AotError
 from fgvc_kernels.aot.figures import StaticFigures
 
@@ -22,9 +24,10 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Figures by kernel variant and chip, and the versions of the tools that they were read with."""
+    """Figures by build and chip, the constants of each build, and the versions of the compilers behind them."""
 
     versions: dict[str, str]
+    constexprs: dict[str, dict[str, Constant]] = field(default_factory=dict)
     figures: dict[str, dict[str, StaticFigures]] = field(default_factory=dict)
 
     def of(self, variant: str, chip: str) -> StaticFigures:
@@ -41,12 +44,17 @@ class Baseline:
     def to_json(self) -> str:
         """The file's text: one line for each variant and chip, so that a change shows as its lines."""
         head = json.dumps({"schema_version": _SCHEMA, "versions": self.versions})[1:-1]
-        variants = (f"  {json.dumps(name)}: {{\n{_rows(rows)}\n  }}" for name, rows in self.figures.items())
-        return "{" + head + ', "figures": {\n' + ",\n".join(variants) + "\n}}\n"
+        builds = (f"  {json.dumps(name)}: {{\n{_rows(rows)}\n  }}" for name, rows in self.figures.items())
+        constants = (f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in self.constexprs.items())
+        return f'{{{head}, "constexprs": {{\n{_joined(constants)}\n}}, "figures": {{\n{_joined(builds)}\n}}}}\n'
 
 
 def _rows(rows: dict[str, StaticFigures]) -> str:
-    return ",\n".join(f"    {json.dumps(chip)}: {json.dumps(dataclasses.asdict(row))}" for chip, row in rows.items())
+    return _joined(f"    {json.dumps(chip)}: {json.dumps(dataclasses.asdict(row))}" for chip, row in rows.items())
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return ",\n".join(lines)
 
 
 def load_baseline() -> Baseline:
@@ -66,7 +74,7 @@ def parse_baseline(text: str) -> Baseline:
         }
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise AotError(f"The baseline is damaged ({error!r}); write it anew with `{REWRITE}`.") from error
-    return Baseline(raw["versions"], figures)
+    return Baseline(raw["versions"], raw["constexprs"], figures)
 
 
 def save_baseline(baseline: Baseline, path: Path | None = None) -> Path:

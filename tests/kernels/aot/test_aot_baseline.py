@@ -29,7 +29,9 @@ def test_the_baseline_was_written_with_the_compilers_here() -> None:
 
 
 def test_the_baseline_covers_every_kernel_on_every_chip() -> None:
-    assert {name: list(rows) for name, rows in BASELINE.figures.items()} == dict.fromkeys(catalogue(), list(CHIPS))
+    known = catalogue()
+    assert {name: list(rows) for name, rows in BASELINE.figures.items()} == {name: list(CHIPS) for name in known}
+    assert BASELINE.constexprs == {name: build.constexprs for name, build in known.items()}
 
 
 @pytest.mark.parametrize("name", BASELINE.figures)
@@ -70,7 +72,7 @@ def test_a_damaged_baseline_is_named(text: str) -> None:
 
 
 def test_other_compilers_are_refused() -> None:
-    other = parse_baseline('{"schema_version": 1, "versions": {"triton": "3.8.0"}, "figures": {}}')
+    other = parse_baseline('{"schema_version": 1, "versions": {"triton": "3.8.0"}, "constexprs": {}, "figures": {}}')
     with pytest.raises(AotError, match=f"written with triton 3.8.0, here are triton {tool_versions()['triton']}"):
         require_same_tools(other)
 
