@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Compat = Literal["corrected", "reference"]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -38,6 +39,19 @@ class EncoderSettings(FrozenModel):
     channels: Annotated[int, Field(ge=1)] = 256
 
 
+class VisibilitySettings(FrozenModel):
+    """Weights of the evidence that a point is visible: confidence = sigmoid(bias + weights . evidence).
+
+    `peak` and `similarity` weigh cosines and label values as they are, `log_mass` the natural logarithm of the label
+    mass relative to the query frame (trackers/visibility.py).  Fitted on synthetic occlusion.
+    """
+
+    bias: FiniteFloat
+    peak: FiniteFloat
+    similarity: FiniteFloat
+    log_mass: FiniteFloat
+
+
 class PropagationSettings(FrozenModel):
     """How labels are carried from the memory to a new frame (FGVC section 3.5; goldens items 8-25).
 
@@ -45,6 +59,7 @@ class PropagationSettings(FrozenModel):
     (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` (points) and
     `keypoint_sigma` (poses) are in network pixels.  `active_tau`: point tracking skips pixels whose window holds no
     label above this share of the point's highest one on that frame; 0 skips none (docs/active-set.md).
+    `visibility` None: confidence is the label's own height, as before bundles were calibrated.
     """
 
     window: Literal["circle", "square"] = "circle"
@@ -55,6 +70,7 @@ class PropagationSettings(FrozenModel):
     label_sigma: PositiveFloat = 6.0
     keypoint_sigma: PositiveFloat = 4.0
     visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    visibility: VisibilitySettings | None = None
     active_tau: Annotated[float, Field(ge=0, lt=1)] = 1e-5
     mode: Literal["local", "coarse_to_fine"] = "local"
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4

@@ -15,7 +15,7 @@ OUTPUT = "Results"
 
 def evaluate(
     dataset: Annotated[
-        Literal["tapvid", "badja", "jhmdb", "davis", "planar", "flow", "synthetic"],
+        Literal["tapvid", "badja", "jhmdb", "davis", "planar", "flow", "synthetic", "cycle"],
         typer.Argument(help="Data set, in its official layout."),
     ],
     root: Annotated[Path, typer.Option(help="Folder of the data set; docs/evaluation.md shows the layouts.")],

@@ -6,6 +6,7 @@ together here as data (`steps.py`); reading points and masks out of the labels i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -80,6 +81,9 @@ class GpuPropagator(Propagator):
     def read_points(self, grid: ReadGrid) -> list[PointReadout]:
         """See `Propagator.read_points`; waits for the GPU."""
         return self._readout.points(self._take_pending(), self._device_groups(), grid)
+
+    def appearance(self, xy: Sequence[Float32Array]) -> None:
+        """None: labels and features stay on the device, so confidence is the labels' height (trackers/points.py)."""
 
     def read_masks(self, grid: ReadGrid, ids: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:
         """See `Propagator.read_masks`; waits for the GPU."""

@@ -5,7 +5,6 @@ Masks live in `masks.py`; reading whole videos lives in `fgvc_deploy.pipeline`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,12 +16,12 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.queries import check_in_frame, check_points
-from fgvc_deploy.readout.centroid import PointReadout
 from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.settings import Compat
 from fgvc_deploy.stages import StageTimer
-from fgvc_deploy.trackers.label_group import LabelGroup
+from fgvc_deploy.trackers.point_group import PointGroup, evidence_by_id
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
+from fgvc_deploy.trackers.visibility import Appearance, Evidence
 
 Float32Array = NDArray[np.float32]
 QueryPlace = Literal["next", "last"]
@@ -41,21 +40,13 @@ class PointStep(NamedTuple):
     confidence: Float32Array
 
 
-@dataclass(slots=True, eq=False)
-class _PointGroup:
-    labels: LabelGroup
-    ids: NDArray[np.int64]
-    xy: Float32Array  # network pixels, the last known position
-    confidence: Float32Array
-
-
 class PointTracker:
     """Tracks points through a stream of frames; memory is constant in the number of frames.
 
-    Confidence of a point is the mean of the five highest values of its propagated label map, the ones its
-    coordinate is averaged from: 1 on the query frame, near 1 while its matches agree, 0 when its label vanished.
-    `visible` is confidence >= the bundle's `visible_threshold`.  It is a heuristic of this project: the reference
-    predicts no visibility (goldens item 18).
+    Confidence of a point is 1 on its query frame and 0 when its label vanished; else what `visibility.py` makes of
+    the evidence.  With a bundle that was not calibrated, and in reference mode, it is the mean of the five highest
+    label values, those that the coordinate is averaged from.  `visible` is confidence >= the bundle's
+    `visible_threshold`.  This is the project's own: the reference predicts no visibility (goldens item 18).
 
     `kind="keypoint"` draws the labels of a pose sequence (JHMDB, BADJA): Gaussians of `keypoint_sigma`, resampled
     bilinearly (goldens item 31).  Raises InputError for an unknown `kind` or `compat`.
@@ -76,7 +67,7 @@ class PointTracker:
         self._propagator = engine.propagator(
             duplicate_first=reference, active_tau=0.0 if reference else engine.propagation.active_tau
         )
-        self._groups: list[_PointGroup] = []
+        self._groups: list[PointGroup] = []
         self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
         self._next_id = 0
         self._map: PixelMap | None = None
@@ -102,6 +93,14 @@ class PointTracker:
         """Ids of the points being tracked, in the order they were added; waiting ones included."""
         waiting = [ids for ids, _ in self._pending]
         return np.sort(np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups), *waiting]))
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the newest frame says of the points being tracked, in the order of their ids.
+
+        None before every point has been followed for a frame, and where visibility is not judged.
+        """
+        return evidence_by_id(self._groups)
 
     def add_points(self, xy: ArrayLike, *, frame: QueryPlace = "next") -> NDArray[np.int64]:
         """Add query points [P, 2] (x, y) in source pixels; returns their ids, int64 [P].
@@ -136,15 +135,14 @@ class PointTracker:
         for group in list(self._groups):
             self._keep(group, ~np.isin(group.ids, gone))
 
-    def _keep(self, group: _PointGroup, keep: NDArray[np.bool_]) -> None:
+    def _keep(self, group: PointGroup, keep: NDArray[np.bool_]) -> None:
         if keep.all():
             return
         if not keep.any():
             self._groups.remove(group)
             self._propagator.remove_group(group.labels)
             return
-        group.labels.keep(keep)
-        group.ids, group.xy, group.confidence = group.ids[keep], group.xy[keep], group.confidence[keep]
+        group.keep(keep)
 
     def step(self, frame: NDArray[np.uint8]) -> PointStep:
         """Take the next uint8 RGB frame [H, W, 3]; returns every point on it."""
@@ -178,7 +176,8 @@ class PointTracker:
             self._propagator.advance(features)
         with self.timer.stage("readout"):
             for group, readout in zip(self._groups, self._propagator.read_points(self._grid()), strict=True):
-                self._note(group, readout)
+                group.note(readout)
+            self._judge()
         if self._pending:
             pending, self._pending = self._pending, []
             # One group, however many calls added them: every group costs a merge of its own on every frame.
@@ -190,29 +189,37 @@ class PointTracker:
         xy = pixel_map.to_network(points).astype(np.float32)
         hw, stride, settings = pixel_map.network_hw, self._engine.encoder_settings.stride, self._engine.propagation
         labels = label_points(xy, hw, stride, settings, self._kind, self.compat)
-        read_xy, confidence = read_query_points(xy, hw, settings, self._kind, self.compat)
-        self._groups.append(_PointGroup(self._propagator.start_group(labels), ids, read_xy, confidence))
+        read_xy, certain = read_query_points(xy, hw, settings, self._kind, self.compat)
+        self._groups.append(PointGroup(self._propagator.start_group(labels), ids, read_xy, certain))
+        if looks := self._looks():
+            self._groups[-1].appearance = looks[-1]
+
+    def _looks(self) -> list[Appearance] | None:
+        """How every group's points look at their places on the newest frame; None where visibility is not judged."""
+        if self.compat == "reference" or self._engine.propagation.visibility is None:
+            return None
+        stride = np.float32(self._engine.encoder_settings.stride)
+        return self._propagator.appearance([group.xy / stride for group in self._groups])
+
+    def _judge(self) -> None:
+        """Confidence of every point from the evidence of the newest frame; the read-out has left its peak there."""
+        settings, looks = self._engine.propagation.visibility, self._looks()
+        if settings is not None and looks is not None:
+            for group, now in zip(self._groups, looks, strict=True):
+                group.judge(now, settings)
 
     def _grid(self) -> ReadGrid:
         hw = self._pixel_map().network_hw
         return ReadGrid(self._engine.feature_size(hw), hw, self._engine.encoder_settings.stride, self.compat)
 
-    def _note(self, group: _PointGroup, readout: PointReadout) -> None:
-        """Take over what was read; a vanished point stays where it was last seen, with confidence 0."""
-        xy, peak = readout
-        # Only `corrected` says NaN; the reference's own answer, (-1, -1), passes through.
-        gone = np.isnan(xy[:, 0])
-        group.xy = np.where(gone[:, None], group.xy, xy).astype(np.float32)
-        group.confidence = np.where(gone, 0.0, np.clip(peak, 0.0, 1.0)).astype(np.float32)
-
     def _collect(self) -> PointStep:
         ids = np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups)])
         order = np.argsort(ids)
         xy = np.concatenate([np.zeros((0, 2), np.float32), *(g.xy for g in self._groups)])[order]
-        confidence = np.concatenate([np.zeros(0, np.float32), *(g.confidence for g in self._groups)])[order]
+        sure = np.concatenate([np.zeros(0, np.float32), *(g.confidence for g in self._groups)])[order]
         source_xy = self._pixel_map().to_source(xy).astype(np.float32)
-        visible = confidence >= self._engine.propagation.visible_threshold
-        return PointStep(self.frame_index, ids[order], source_xy, visible, confidence)
+        visible = sure >= self._engine.propagation.visible_threshold
+        return PointStep(self.frame_index, ids[order], source_xy, visible, sure)
 
     def _pixel_map(self) -> PixelMap:
         if self._map is None:

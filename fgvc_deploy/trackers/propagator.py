@@ -29,6 +29,7 @@ from fgvc_deploy.readout.masks import UInt8Array, read_masks
 from fgvc_deploy.readout.points import read_points
 from fgvc_deploy.settings import PropagationSettings
 from fgvc_deploy.trackers.label_group import LabelGroup
+from fgvc_deploy.trackers.visibility import Appearance, sample_features
 
 
 class Propagator:
@@ -87,6 +88,17 @@ class Propagator:
         return [
             read_points(group.labels, grid.feature_hw, grid.network_hw, grid.stride, grid.compat)
             for group in self.groups
+        ]
+
+    def appearance(self, xy: Sequence[Float32Array]) -> list[Appearance] | None:
+        """How each group's points look on the newest frame, at positions [P, 2] in feature pixels, group by group.
+
+        None where labels and features are out of reach: confidence then falls back on the labels' height.
+        """
+        features = self._recent[-1][1]
+        return [
+            Appearance(sample_features(features, at), group.labels.sum(axis=0))
+            for group, at in zip(self.groups, xy, strict=True)
         ]
 
     def read_masks(self, grid: ReadGrid, ids: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fgvc_benchmarks.accuracy.base import Task
 from fgvc_benchmarks.accuracy.tasks.badja import Badja
+from fgvc_benchmarks.accuracy.tasks.cycle import Cycle
 from fgvc_benchmarks.accuracy.tasks.davis import Davis
 from fgvc_benchmarks.accuracy.tasks.flow import Flow
 from fgvc_benchmarks.accuracy.tasks.jhmdb import Jhmdb
@@ -15,7 +16,7 @@ from fgvc_benchmarks.accuracy.tasks.tapvid import TapVid
 from fgvc_deploy.errors import InputError
 
 TASKS: dict[str, Task[Any, Any]] = {
-    task.name: task for task in (TapVid(), Badja(), Jhmdb(), Davis(), Planar(), Flow(), Synthetic())
+    task.name: task for task in (TapVid(), Badja(), Jhmdb(), Davis(), Planar(), Flow(), Synthetic(), Cycle())
 }
 
 
