@@ -144,7 +144,7 @@ def check_config(data: Mapping[str, Any], name: str) -> TrainingConfig:
 
 def parse_override(text: str) -> Override:
     """`training.steps=200` -> (("training", "steps"), 200).  The value is TOML; what is none is taken as a string."""
-    key, equals, value = text.partition("=")
+    key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not all(key.split(".")):
         raise ConfigFault(f"{text!r} is no override: write KEY=VALUE, for example training.steps=200")
     try:
