@@ -15,7 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Int32Array, Matches, Window
+from fgvc_deploy.propagation.base import (
+    BoolArray,
+    FeatureMap,
+    Float32Array,
+    Int32Array,
+    Matches,
+    PropagationBackend,
+    Window,
+)
 from fgvc_deploy.propagation.features import check_request, unit_features
 from fgvc_deploy.propagation.fine_cells import Indices, fine_cells
 from fgvc_deploy.propagation.threads import run_jobs, worker_count
@@ -34,12 +42,17 @@ class CoarseToFineBackend:
     < radius); every fine query then takes the (2 * fine_radius + 1)^2 keys around its own position plus scale times
     that displacement, moved into the image when a cut cell makes it leave, and clipped.  Top-k over all key frames
     jointly.  Scores are fine cosines, as in exact matching; only the candidates differ.
+
+    `coarse` matches the cells (None: the NumPy backend); the fine search is always NumPy's.  `name` tells both.
     """
 
-    name = "coarse_to_fine"
-
     def __init__(
-        self, scale: int = 4, coarse_radius: float = 8.0, fine_radius: int = 4, threads: int | None = None
+        self,
+        scale: int = 4,
+        coarse_radius: float = 8.0,
+        fine_radius: int = 4,
+        threads: int | None = None,
+        coarse: PropagationBackend | None = None,
     ) -> None:
         if scale < 2 or fine_radius < 1 or not coarse_radius > 0:
             raise InputError(
@@ -48,12 +61,13 @@ class CoarseToFineBackend:
             )
         self.scale, self.coarse_radius, self.fine_radius = scale, coarse_radius, fine_radius
         self.threads = worker_count(threads)
-        self._coarse = TiledBackend(threads)
+        self._coarse = coarse or TiledBackend(threads)
+        self.name = f"coarse_to_fine ({self._coarse.name})"
 
     def prepare(self, features: Float32Array) -> FeatureMap:
         """Normalise raw features [H, W, C]; `packed` is the coarse FeatureMap."""
         fine = unit_features(features)
-        return FeatureMap(fine.hw, fine.unit, pool_cells(fine, self.scale))
+        return FeatureMap(fine.hw, fine.unit, self._coarse.prepare(pool_cells(fine, self.scale)))
 
     def match(
         self,
@@ -120,13 +134,12 @@ class CoarseToFineBackend:
         return area.queries.ravel()[real], scores[real], positions[real]
 
 
-def pool_cells(fine: FeatureMap, scale: int) -> FeatureMap:
-    """Mean of the unit features of each scale x scale cell, L2-normalised again.
+def pool_cells(fine: FeatureMap, scale: int) -> Float32Array:
+    """Sums [h, w, C] of the unit features of each scale x scale cell, to be normalised again.
 
-    A cell cut by the border averages the pixels it has.  Unit features, so that no pixel outweighs another.
+    A cell cut by the border has fewer pixels.  Unit features, so that no pixel outweighs another.
     """
     height, width = fine.hw
     rows = np.add.reduceat(fine.unit.reshape(height, width, -1), np.arange(0, height, scale), axis=0)
-    sums = np.add.reduceat(rows, np.arange(0, width, scale), axis=1)
-    # Dividing by the number of pixels would change nothing: normalising follows.
-    return unit_features(sums)
+    sums: Float32Array = np.add.reduceat(rows, np.arange(0, width, scale), axis=1)
+    return sums

@@ -1,4 +1,4 @@
-"""Normalising features and checking a request, shared by the NumPy backends.  No matching."""
+"""Normalising features and checking a request, shared by the backends.  No matching."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ def unit_features(features: Float32Array) -> FeatureMap:
     height, width, channels = features.shape
     rows = np.ascontiguousarray(features, dtype=np.float32).reshape(-1, channels)
     norm = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    if not np.isfinite(norm).all():
-        raise InputError("features of a frame are not finite: the encoder or its input is broken")
+    require_finite(bool(np.isfinite(norm).all()))
     # ascontiguousarray may have returned the caller's own array, so this must not happen in place.
     return FeatureMap((height, width), rows / np.maximum(norm, EPS)[:, None])
+
+
+def require_finite(finite: bool) -> None:
+    """Raise the InputError that every backend has for a frame with NaN or infinity among its features."""
+    if not finite:
+        raise InputError("features of a frame are not finite: the encoder or its input is broken")
 
 
 def check_request(query: FeatureMap, keys: Sequence[FeatureMap], window: Window, topk: int) -> None:

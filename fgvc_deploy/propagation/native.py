@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.errors import BackendError
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array, Matches, Window
+from fgvc_deploy.propagation.features import require_finite
+from fgvc_deploy.propagation.threads import worker_count
 from fgvc_kernels import native
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -43,13 +45,14 @@ class NativeBackend:
     """Exact top-k on the CPU; scores equal a float32 dot product up to summation order.
 
     `precision`: `bf16` screens keys in bf16 and scores the survivors in fp32 (same scores as `fp32`, bit for bit;
-    docs/screening.md), `auto` does so where it is faster.  `threads`: threads per call.  `isa`: an instruction set of
-    `native.isas()`; None = `FGVC_NATIVE_ISA` or the fastest.  Raises BackendError when it cannot run here.
+    docs/screening.md), `auto` does so where it is faster.  `threads`: threads per call, None for all cores.
+    `isa`: an instruction set of `native.isas()`; None = `FGVC_NATIVE_ISA` or the fastest.  Raises BackendError when
+    it cannot run here.
     """
 
     name = "native"
 
-    def __init__(self, *, threads: int = 1, precision: Precision = "auto", isa: str | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, precision: Precision = "auto", isa: str | None = None) -> None:
         try:
             self.isa = _usable(isa)
             can_screen, pays = native.screens(self.isa), native.screening_pays(self.isa)
@@ -58,18 +61,27 @@ class NativeBackend:
         if precision == "bf16" and not can_screen:
             raise BackendError(f"The native backend has no bf16 engine for {self.isa}: use precision fp32 or auto.")
         self.screened = precision == "bf16" or (precision == "auto" and pays)
-        self.threads = threads
+        self.threads = worker_count(threads)
         self._centre: Float32Array | None = None
 
     def prepare(self, features: Float32Array) -> FeatureMap:
-        """Normalise raw features [H, W, C], C padded to a multiple of 8, and pack the bf16 copy when screening."""
+        """Normalise raw features [H, W, C], C padded to a multiple of 8, and pack the bf16 copy when screening.
+
+        Raises InputError for features that are not finite.
+        """
         height, width, channels = features.shape
         raw = np.ascontiguousarray(features, np.float32).reshape(height * width, channels)
         if channels % CHANNEL_STEP:
             raw = np.pad(raw, ((0, 0), (0, -channels % CHANNEL_STEP)))
         unit = native.normalise(raw, threads=self.threads, isa=self.isa)
-        packed = PackedFrame(self._halve(unit, self._choose_centre(unit))) if self.screened else None
-        return FeatureMap((height, width), unit, packed)
+        if not self.screened:
+            # A pixel that is not finite makes the sum NaN; the others are of length 1.
+            require_finite(bool(np.isfinite(np.vdot(unit, unit))))
+            return FeatureMap((height, width), unit)
+        half = self._halve(unit, self._choose_centre(unit))
+        # Packing marks such a pixel by a bias of -inf, and the rows of padding too.
+        require_finite(bool(np.isfinite(half.bias[: len(unit)]).all()))
+        return FeatureMap((height, width), unit, PackedFrame(half))
 
     def match(
         self,

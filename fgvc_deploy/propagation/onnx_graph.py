@@ -17,6 +17,7 @@ from fgvc_deploy.errors import BundleError
 from fgvc_deploy.onnx_session import open_session
 from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Matches, Window
 from fgvc_deploy.propagation.features import active_map, check_request, unit_features
+from fgvc_deploy.propagation.threads import worker_count
 
 INPUTS = {"query", "keys", "labels"}
 # Inputs with a default, the bundle's own settings.
@@ -43,14 +44,15 @@ def create(bundle: Bundle, threads: int | None = None) -> OnnxGraphBackend:
 class OnnxGraphBackend:
     """Top-k keys by a graph of standard operators, for any map, window, k and number of key frames.
 
-    `model` is the content of the file, `where` names it in errors, `threads` bounds the threads inside an operator.
+    `model` is the content of the file, `where` names it in errors, `threads` bounds the threads inside an operator,
+    None for the cores this process may use.
     Raises `BackendError` when ONNX Runtime is missing or cannot load the graph, `BundleError` when it is another.
     """
 
     name = "onnx"
 
     def __init__(self, model: bytes, *, where: str = "the propagation graph", threads: int | None = None) -> None:
-        self._session = open_session(model, where, threads)
+        self._session = open_session(model, where, worker_count(threads))
         inputs = {entry.name for entry in self._session.get_inputs()}
         settings = {entry.name for entry in self._session.get_overridable_initializers()}
         if inputs != INPUTS or settings != SETTINGS:

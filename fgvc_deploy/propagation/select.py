@@ -97,22 +97,27 @@ def create_propagation(
     """Make the propagation backend `name`, or the first that runs here for `auto`.
 
     `bundle` is needed by backends that lie in it.  Coarse-to-fine is a mode of the bundle's settings, never chosen
-    silently.  Raises InputError for an unknown name and BackendError, with the command that mends it, for one that
-    cannot run here.
+    silently; `name` is then what matches its coarse cells.  Raises InputError for an unknown name and BackendError,
+    with the command that mends it, for one that cannot run here.
     """
-    if settings.mode == "coarse_to_fine":
-        from fgvc_deploy.propagation.coarse_to_fine import CoarseToFineBackend
-
-        return CoarseToFineBackend(
-            scale=settings.coarse_scale,
-            coarse_radius=settings.coarse_radius,
-            fine_radius=settings.fine_radius,
-            threads=worker_count(threads),
-        )
     entry = _pick(name, bundle)
     make = getattr(importlib.import_module(entry.module), entry.attribute)
     backend: PropagationBackend = make(*([bundle] if entry.in_bundle else []), threads=worker_count(threads))
-    return backend
+    return _coarse_to_fine(settings, backend, threads) if settings.mode == "coarse_to_fine" else backend
+
+
+def _coarse_to_fine(
+    settings: PropagationSettings, coarse: PropagationBackend, threads: int | None
+) -> PropagationBackend:
+    from fgvc_deploy.propagation.coarse_to_fine import CoarseToFineBackend
+
+    return CoarseToFineBackend(
+        scale=settings.coarse_scale,
+        coarse_radius=settings.coarse_radius,
+        fine_radius=settings.fine_radius,
+        threads=worker_count(threads),
+        coarse=coarse,
+    )
 
 
 def _pick(name: str, bundle: Bundle | None) -> PropagationEntry:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fgvc_deploy.bundle import BundleDraft, ParityFigure, ParityNotRun, Payload, Provenance, write_bundle
+from fgvc_deploy.bundle import Bundle, BundleDraft, ParityFigure, ParityNotRun, Payload, Provenance, write_bundle
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
+from portable_graph import bundle_with_graph
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,9 @@ def bundle_folder(bundle_draft: BundleDraft, tmp_path: Path) -> Path:
 def bundle_archive(bundle_draft: BundleDraft, tmp_path: Path) -> Path:
     write_bundle(bundle_draft, tmp_path / "bundle.zip")
     return tmp_path / "bundle.zip"
+
+
+@pytest.fixture(scope="session")
+def graph_bundle(bundle_draft: BundleDraft, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The sample bundle with the portable propagation graph in it."""
+    return bundle_with_graph(bundle_draft, tmp_path_factory.mktemp("graph") / "bundle")

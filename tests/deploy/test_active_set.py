@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fgvc_deploy.bundle import Bundle
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.propagation.active_set import label_mass, within_reach
 from fgvc_deploy.propagation.base import FeatureMap, Matches, PropagationBackend, Window
-from fgvc_deploy.propagation.select import PROPAGATION_BACKENDS, create_propagation
+from fgvc_deploy.propagation.select import propagation_names
 from fgvc_deploy.propagation.tiled import TiledBackend
 from fgvc_deploy.propagation.weights import propagate, softmax_weights
 from fgvc_deploy.settings import Compat, EncoderSettings, PreprocessSettings, PropagationSettings
@@ -22,6 +23,7 @@ from fgvc_deploy.trackers.label_group import MOST_CHANNELS, LabelGroup
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_kernels.reference import window_mask
+from portable_graph import runnable
 
 Shape = Literal["circle", "square"]
 Float32Array = NDArray[np.float32]
@@ -51,17 +53,10 @@ def test_reach_is_the_window_around_the_mass(
     np.testing.assert_array_equal(within_reach(mass, hw, Window(shape, radius)), allowed[mass].any(axis=0))
 
 
-def backends() -> list[Any]:
-    return [
-        pytest.param(entry.name, marks=pytest.mark.skipif(entry.check() is not None, reason=str(entry.check())))
-        for entry in PROPAGATION_BACKENDS
-    ]
-
-
-@pytest.mark.parametrize("name", backends())
-def test_active_pixels_are_matched_as_without_a_mask_bit_for_bit(name: str) -> None:
+@pytest.mark.parametrize("name", propagation_names())
+def test_active_pixels_are_matched_as_without_a_mask_bit_for_bit(name: str, graph_bundle: Bundle) -> None:
     """The others are empty, or the backend computed them like the rest."""
-    backend = create_propagation(name, PropagationSettings(), 2)
+    backend = runnable(name, graph_bundle, 2)
     rng = np.random.default_rng(5)
     hw, window = (29, 45), Window("circle", 5.5)
     query, *keys = (backend.prepare(rng.random((*hw, 16), dtype=np.float32)) for _ in range(4))

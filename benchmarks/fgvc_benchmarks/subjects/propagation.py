@@ -13,7 +13,7 @@ from fgvc_benchmarks.geometry import Geometry
 from fgvc_benchmarks.inputs import feature_frames, label_frames
 from fgvc_benchmarks.subjects.base import Params, at_most
 from fgvc_benchmarks.timing import ExactTimer, Sample, stopwatch
-from fgvc_deploy.bundle import ParityFigure
+from fgvc_deploy.bundle import ParityFigure, open_bundle
 from fgvc_deploy.errors import BackendError, ParityError
 from fgvc_deploy.propagation.base import Float32Array, Matches, PropagationBackend
 from fgvc_deploy.propagation.select import PROPAGATION_BACKENDS
@@ -33,12 +33,19 @@ def geometry_of(params: Params) -> Geometry:
 
 
 def make_backend(name: str, options: Mapping[str, Any], threads: int) -> PropagationBackend:
-    """The backend `name` of the table, made with options; raises BackendError when it cannot run here."""
+    """The backend `name` of the table, made with options; raises BackendError when it cannot run here.
+
+    The option `bundle` is the path of the bundle that a backend lies in, for those that do.
+    """
+    given = dict(options)
+    path = given.pop("bundle", None)
+    bundle = open_bundle(path) if path is not None else None
     entry = next((entry for entry in PROPAGATION_BACKENDS if entry.name == name), None)
-    reason = "there is none of that name" if entry is None else entry.check()
+    reason = "there is none of that name" if entry is None else entry.check(bundle)
     if entry is None or reason is not None:
         raise BackendError(f"propagation backend '{name}' cannot run here: {reason}.")
-    backend = getattr(importlib.import_module(entry.module), entry.attribute)(threads=threads, **options)
+    make = getattr(importlib.import_module(entry.module), entry.attribute)
+    backend = make(*([bundle] if entry.in_bundle else []), threads=threads, **given)
     return cast(PropagationBackend, backend)
 
 
