@@ -1,8 +1,8 @@
 """The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
 
 A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings, precision:
-str) ->` the backend of its kind; the parity gate runs what was built.  A row of kind `kernel` makes several files
-that only a GPU runs: its module offers `payloads(choice: Choice, source: Source, tell: Tell) -> list[Payload]`.
+str) ->` the backend of its kind; the parity gate runs what was built.  A row of kind `kernel` or `engine` makes several
+files that only a GPU runs: its module offers `payloads(choice: Choice, source: Source, tell: Tell) -> list[Payload]`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from fgvc_deploy.bundle import Payload
 from fgvc_deploy.bundle.manifest import ArtefactKind
@@ -47,6 +47,11 @@ class Target:
     mend: str
 
 
+ENGINE_PRECISIONS = ("fp16", "fp32", "int8")
+# What TensorRT-RTX builds for and our kernels run on; `rtx` alone means those of graphics cards.
+RTX_CHIPS = ("sm_86", "sm_89", "sm_120", "sm_80", "sm_121")
+FAMILIES = {"rtx": ("rtx:sm_86", "rtx:sm_89", "rtx:sm_120")}
+
 TARGETS: dict[str, Target] = {
     row.name: row
     for row in (
@@ -56,7 +61,17 @@ TARGETS: dict[str, Target] = {
             kind="encoder",
             runtime="onnx",
             module="fgvc_export.onnx_target",
-            file_name={"fp32": "encoder.onnx", "int8": "encoder.int8.onnx"},
+            file_name={"fp32": "encoder.onnx", "fp16": "encoder.fp16.onnx", "int8": "encoder.int8.onnx"},
+            needs=("torch", "onnx", "onnxscript", "onnxruntime"),
+            mend="pip install 'fgvc-deploy[export]'",
+        ),
+        Target(
+            name="qdq",
+            summary="ONNX file with int8 by explicit Q/DQ where tracks allow it and fp16 elsewhere, for GPUs",
+            kind="encoder",
+            runtime="qdq",
+            module="fgvc_export.qdq_target",
+            file_name={"int8": "encoder.qdq.onnx"},
             needs=("torch", "onnx", "onnxscript", "onnxruntime"),
             mend="pip install 'fgvc-deploy[export]'",
         ),
@@ -103,6 +118,42 @@ TARGETS: dict[str, Target] = {
             )
             for chip, row in CHIPS.items()
         ),
+        *(
+            Target(
+                name=f"rtx:{chip}",
+                summary=f"the encoder as a TensorRT-RTX engine for {chip} ({CHIPS[chip].product.name})",
+                kind="engine",
+                runtime=f"rtx:{chip}",
+                module="fgvc_export.engine_target",
+                file_name=dict.fromkeys(ENGINE_PRECISIONS, "engines"),
+                needs=("torch", "onnx", "onnxscript", "onnxruntime", "tensorrt_rtx"),
+                mend="pip install 'fgvc-deploy[export,rtx]'",
+            )
+            for chip in RTX_CHIPS
+        ),
+        Target(
+            name="tensorrt",
+            summary="the encoder as a TensorRT engine for the GPU that is here",
+            kind="engine",
+            runtime="tensorrt",
+            module="fgvc_export.engine_target",
+            file_name=dict.fromkeys(ENGINE_PRECISIONS, "engines"),
+            needs=("torch", "onnx", "onnxscript", "onnxruntime", "tensorrt"),
+            mend="pip install 'fgvc-deploy[export,tensorrt]'",
+        ),
+        *(
+            Target(
+                name=f"plugin:{chip}",
+                summary=f"the matching kernel as a TensorRT plugin for {chip} ({row.product.name})",
+                kind="kernel",
+                runtime=f"plugin:{chip}",
+                module="fgvc_export.plugin_target",
+                file_name={"fp16": f"plugins/{chip}", "bf16": f"plugins/{chip}"},
+                needs=("torch", "triton"),
+                mend="pip install 'fgvc-deploy[export]'",
+            )
+            for chip, row in CHIPS.items()
+        ),
     )
 }
 
@@ -121,7 +172,8 @@ class Source:
     precision: str
     metadata: dict[str, str]
     frames: Callable[[], Sequence[Float32Array]] = tuple
-    shared: dict[str, bytes] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    default_size: str = "native"
 
 
 class Choice(NamedTuple):
@@ -154,6 +206,8 @@ def chosen_targets(names: Sequence[str], precision: str) -> list[Choice]:
 
 def _singles(name: str) -> list[str]:
     """`cubin:sm_87,sm_89` as `cubin:sm_87` and `cubin:sm_89`; `cubin:all` as every row of that family."""
+    if name in FAMILIES:
+        return list(FAMILIES[name])
     family, colon, members = name.partition(":")
     if members == "all":
         return [row for row in TARGETS if row.startswith(f"{family}:")] or [name]
@@ -166,7 +220,10 @@ def _choice(name: str, precision: str) -> Choice:
     if own not in TARGETS:
         raise InputError(f"There is no export target {name!r}; choose from: {', '.join(TARGETS)}.")
     row = TARGETS[own]
-    return Choice(row, asked or (precision if row.kind == "encoder" else next(iter(row.file_name))))
+    usual = next(iter(row.file_name))
+    # fp32 is what nobody asked for, so a target that has none takes its own.
+    own_choice = row.kind != "encoder" or (precision == "fp32" and precision not in row.file_name)
+    return Choice(row, asked or (usual if own_choice else precision))
 
 
 def _check(row: Target, precision: str) -> None:

@@ -34,7 +34,7 @@ class LaunchParameter(_Record):
 
 
 class KernelMetadata(_Record):
-    """One cubin.  `constexprs` are compiled in; `params` are passed in order, then `hidden_pointers` nulls."""
+    """One cubin or PTX.  `constexprs` are compiled in; `params` are passed in order, then `hidden_pointers` nulls."""
 
     schema_version: Literal[1] = 1
     kernel: str
@@ -49,7 +49,7 @@ class KernelMetadata(_Record):
     profile_scratch_bytes: Count
     constexprs: dict[str, Constant]
     params: tuple[LaunchParameter, ...]
-    hidden_pointers: Literal[2] = 2
+    hidden_pointers: Literal[0, 2] = 2
     bytes: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     versions: dict[str, str]
