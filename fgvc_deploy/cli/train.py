@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fgvc_deploy.console import PLAIN_INTERVAL_S, Reporter
-from fgvc_deploy.errors import BackendError, InputError, Stopped
+from fgvc_deploy.errors import BackendError, InputError, OutputError, Stopped
 
 if TYPE_CHECKING:
     from fgvc_training.trainer.loop import Outcome
@@ -26,6 +26,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE instead of the file's, as training.steps=200.")
     ] = None,
+    curve: Annotated[
+        Path | None, typer.Option(help="Also draw losses and evaluations into this .svg or .png; needs matplotlib.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done, nothing else.")] = False,
 ) -> None:
@@ -37,21 +40,37 @@ def train(
     Example: `fgvc-deploy train training/configs/quick.toml`
     """
     try:
+        if curve is not None:
+            import matplotlib  # noqa: F401
         from fgvc_training.errors import TrainingError
         from fgvc_training.trainer.config import read_config
+        from fgvc_training.trainer.curve import check_picture, draw_curve
         from fgvc_training.trainer.loop import train as run
     except ImportError as error:
+        extra = "bench" if error.name == "matplotlib" else "train"
         raise BackendError(
-            f"training needs the package {error.name}: run `pip install 'fgvc-deploy[train]'`."
+            f"training needs the package {error.name}: run `pip install 'fgvc-deploy[{extra}]'`."
         ) from error
     folder = out or Path(DEFAULT_FOLDER) / config.stem
     # Of the processes that torchrun starts, only the first speaks.
-    reporter = Reporter(quiet=quiet or os.environ.get("RANK", "0") != "0", as_json=as_json)
+    first = os.environ.get("RANK", "0") == "0"
+    reporter = Reporter(quiet=quiet or not first, as_json=as_json and first)
     try:
+        if curve is not None:
+            check_picture(curve)
         with reporter.stages() as tell:
             outcome = run(read_config(config, set_ or ()), folder, _Watcher(reporter, tell), resume=resume)
+        if curve is not None and first:
+            draw_curve(folder, curve)
     except TrainingError as error:
         raise InputError(f"{error}.") from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error}): make room or choose another --out; --resume goes on from the "
+            "last checkpoint."
+        ) from error
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped at once; --resume goes on from the last checkpoint in {folder}.", 130) from None
     if outcome.signal is not None:
         raise Stopped(
             f"stopped after step {outcome.step}, which is saved in {folder}: to go on, give the same command with "

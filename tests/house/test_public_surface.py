@@ -38,7 +38,7 @@ OPTIONS = {
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
     "eval": "--backend --compat --fresh --json --model --out --overlays --query-mode --quiet --root --sequence --set "
     "--size --split --threads --year -q dataset",
-    "train": "--json --out --quiet --resume --set -q config",
+    "train": "--curve --json --out --quiet --resume --set -q config",
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
     "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --static --threads -q",
