@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import BuiltKernel
 from fgvc_kernels.aot.__main__ import main
 from fgvc_kernels.aot.baseline import REWRITE, load_baseline, parse_baseline, save_baseline
+from fgvc_kernels.aot.build import Compiled
 from fgvc_kernels.aot.catalogue import SETTINGS, catalogue
 from fgvc_kernels.aot.chips import CHIPS
 from fgvc_kernels.aot.errors import AotError
@@ -16,6 +17,7 @@ from fgvc_kernels.aot.figures import figures
 from fgvc_kernels.aot.gates import faults
 from fgvc_kernels.aot.versions import require_same_tools, tool_versions
 
+BuiltKernel = Callable[[str, str], Compiled]
 MAIN = "local_topk.resnet18_d1"
 # One of each assembler's families: HMMA with cp.async, HGMMA, UTCHMMA.
 SOME_CHIPS = ("sm_87", "sm_90", "sm_110")
