@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fgvc_deploy.bundle import (
     Bundle,
@@ -16,12 +17,11 @@ from fgvc_deploy.bundle import (
     check_destination,
     write_bundle,
 )
-from fgvc_export.budgets import enforce
 from fgvc_export.clip import Clip, load_clip
-from fgvc_export.parity import Setup, TorchEncoder, feature_figures, network_frames, track_figures
-from fgvc_export.propagation_parity import propagation_track_figures, step_figures
+from fgvc_export.gates import Trial, encoder_gate, engine_gate, propagation_gate, remember_gated
+from fgvc_export.parity import Setup, TorchEncoder, network_frames
 from fgvc_export.settings import encoder_settings, preprocess_settings, propagation_settings
-from fgvc_export.targets import Choice, Source, Tell, build, build_files, chosen_targets, run
+from fgvc_export.targets import Choice, Source, Tell, build, build_files, chosen_targets
 from fgvc_export.weights import Weights, load_weights
 from fgvc_training.encoder.checkpoint import ImportReport
 
@@ -78,7 +78,7 @@ def run_export(request: Request, progress: Progress | None = None) -> ExportRepo
     clip = load_clip(request.parity_clip)
     setup = _setup(weights)
     payloads = []
-    shared: dict[str, bytes] = {}
+    shared: dict[str, Any] = {}
     for index, choice in enumerate(choices):
         part = _part(tell, 0.05 + 0.9 * index / len(choices), 0.9 / len(choices))
         payloads += _payloads(choice, weights, setup, clip, shared, part)
@@ -100,7 +100,7 @@ def _setup(weights: Weights) -> Setup:
 
 
 def _payloads(
-    choice: Choice, weights: Weights, setup: Setup, clip: Clip, shared: dict[str, bytes], tell: Progress
+    choice: Choice, weights: Weights, setup: Setup, clip: Clip, shared: dict[str, Any], tell: Progress
 ) -> list[Payload]:
     """Build one target and pass it through the gate of its kind; raises `ParityError` when it misses a budget."""
     row, precision = choice
@@ -113,38 +113,18 @@ def _payloads(
         _metadata(weights),
         lambda: network_frames(clip, setup),
         shared,
+        setup.default_size,
     )
-    if row.kind == "kernel":
+    trial = Trial(TorchEncoder(weights.module), setup, clip)
+    if row.kind == "engine":
+        engine_gate(choice, source, trial, tell)
+    if row.kind in ("kernel", "engine"):
         return build_files(choice, source, tell)
     content = build(row, source)
-    gate = _propagation_gate if row.kind == "propagation" else _encoder_gate
-    figures = gate(choice, content, TorchEncoder(weights.module), setup, clip, tell)
+    gate = propagation_gate if row.kind == "propagation" else encoder_gate
+    figures = gate(choice, content, trial, tell)
+    remember_gated(choice, source)
     return [Payload(row.kind, row.runtime, row.file_name[precision], content, precision, tuple(figures))]
-
-
-def _encoder_gate(
-    choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
-) -> list[ParityFigure]:
-    ours = run(choice, content, setup.encoder)
-    tell(f"comparing the features of {choice}", 0.3)
-    figures = feature_figures(ours, reference, setup, clip, choice.precision)
-    enforce(f"The {choice} export", figures)
-    tell(f"comparing the tracks of {choice} on the {clip.describe()}", 0.5)
-    figures += track_figures(ours, reference, setup, clip, choice.precision)
-    enforce(f"The {choice} export", figures)
-    return figures
-
-
-def _propagation_gate(
-    choice: Choice, content: bytes, reference: TorchEncoder, setup: Setup, clip: Clip, tell: Progress
-) -> list[ParityFigure]:
-    tell(f"comparing the steps of {choice}", 0.1)
-    figures = step_figures(content, reference, setup, clip)
-    enforce(f"The {choice} export", figures, "the float64 reference")
-    tell(f"comparing the tracks of {choice} on the {clip.describe()}", 0.5)
-    figures += propagation_track_figures(content, reference, setup, clip)
-    enforce(f"The {choice} export", figures, "the NumPy propagation")
-    return figures
 
 
 def _metadata(weights: Weights) -> dict[str, str]:

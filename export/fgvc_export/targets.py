@@ -1,8 +1,9 @@
 """The table of export targets.  Validation, the command line and the docs read it; a new target is one more row.
 
 A row's module offers `build(source: Source) -> bytes` and `run(content: bytes, settings: EncoderSettings, precision:
-str) ->` the backend of its kind; the parity gate runs what was built.  A row of kind `kernel` or `engine` makes several
-files that only a GPU runs: its module offers `payloads(choice: Choice, source: Source, tell: Tell) -> list[Payload]`.
+str) ->` the backend of its kind; the parity gate runs what was built.  A row of kind `kernel` or `engine` makes
+several files that only a GPU runs: its module offers `payloads(choice: Choice, source: Source, tell: Tell) ->
+list[Payload]`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from fgvc_deploy.bundle import ParityFigure, open_bundle
 from fgvc_deploy.encoders import select
 from fgvc_deploy.encoders.base import channels_last
 from fgvc_deploy.errors import CheckpointError, InputError, OutputError, ParityError
-from fgvc_export import export_bundle, pipeline, targets
+from fgvc_export import export_bundle, gates, pipeline, targets
 from fgvc_export.clip import Clip, load_clip
 from fgvc_export.synthetic_clip import synthetic_clip
 from fgvc_training.encoder.architectures import ARCHITECTURES
@@ -155,7 +155,7 @@ def test_tracks_alone_can_stop_an_export(
     quick: bytes, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "build", lambda target, source: broken(quick))
-    monkeypatch.setattr(pipeline, "feature_figures", lambda *_: [])
+    monkeypatch.setattr(gates, "feature_figures", lambda *_: [])
     with pytest.raises(ParityError, match=r"track_p95 is .* px where at most 0\.01 is allowed"):
         export_bundle(checkpoint, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()

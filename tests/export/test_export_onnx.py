@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from fgvc_export.folding import fold_batch_norm
-from fgvc_export.onnx_target import OPSET, _quiet_exporter, build
+from fgvc_export.onnx_fp32 import OPSET, _quiet_exporter
+from fgvc_export.onnx_target import build
 from fgvc_export.settings import encoder_settings, propagation_settings
 from fgvc_export.targets import Source
 from fgvc_training.encoder.architectures import ARCHITECTURES

@@ -79,7 +79,7 @@ def test_noise_raises_a_budget_only_above_it_and_says_so() -> None:
     raised = judge("track_p95", "fp32", 0.5, "clip", noise=0.3)
     assert raised.passed
     assert raised.budget == 0.6
-    assert raised.detail == "clip; budget raised from 0.01, rounding noise alone gives 0.3"
+    assert raised.detail == "clip; budget widened from 0.01, rounding noise alone gives 0.3"
     assert judge("track_p95", "fp32", 0.5, "clip", noise=float("nan")).budget == 0.01
 
 

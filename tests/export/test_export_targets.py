@@ -48,7 +48,7 @@ def test_several_chips_are_named_at_once_or_all_of_them() -> None:
         (("onnx", "onnx"), "fp32", "given twice in onnx, onnx"),
         (("cubin:all", "cubin:sm_87"), "fp32", "given twice in cubin:all, cubin:sm_87"),
         (("cubin:sm_75",), "fp32", "no export target 'cubin:sm_75'; choose from: onnx"),
-        (("onnx",), "fp16", "Target onnx has no precision 'fp16'; choose from: fp32"),
+        (("onnx",), "fp64", "Target onnx has no precision 'fp64'; choose from: fp32, fp16, int8"),
     ],
 )
 def test_wrong_choices_are_refused_before_any_work(
