@@ -29,7 +29,7 @@ class ConfigFault(TrainingError):
 class OptimizerSettings(BaseModel):
     """Optimizer and learning-rate schedule: linear warm-up from `warmup_from`, then a cosine down to `final`.
 
-    Both are shares of `learning_rate`.  `clip_norm` bounds the norm of the gradient; None leaves it as it is.
+    Both are shares of `learning_rate`.  `clip_norm` bounds the norm of the gradient; 0 leaves it alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +41,7 @@ class OptimizerSettings(BaseModel):
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     warmup_from: Annotated[float, Field(ge=0, le=1)] = 0.1
     final: Annotated[float, Field(ge=0, le=1)] = 0.001
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    clip_norm: NonNegative = 1.0
 
 
 class LoopSettings(BaseModel):
