@@ -22,6 +22,10 @@ Count = Annotated[int, Field(ge=0)]
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    def to_json(self) -> bytes:
+        """UTF-8 text of the file, ending in a newline."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
 
 class LaunchParameter(_Record):
     """One argument of a launch: its type as Triton writes it, what divides it, and its place in the block."""
@@ -62,10 +66,6 @@ class KernelMetadata(_Record):
                 raise ValueError(f"parameter {parameter.name} overlaps the one before it, or is not aligned")
             end = parameter.offset + parameter.size
         return self
-
-    def to_json(self) -> bytes:
-        """UTF-8 text of the file, ending in a newline."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
 
 
 def describe(compiled: Compiled) -> KernelMetadata:

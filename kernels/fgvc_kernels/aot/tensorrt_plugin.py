@@ -60,7 +60,8 @@ def register(folder: str | Path | None = None) -> None:
 
     tensors = dict.fromkeys(("query", "keys", "slots", "offsets"), plugin.TensorDesc)
     # TensorRT reads the schema from the annotations of this function.
-    describe.__annotations__ = {**tensors, "limit": int, "return": tuple[plugin.TensorDesc, plugin.TensorDesc]}
+    both: Any = (plugin.TensorDesc, plugin.TensorDesc)
+    describe.__annotations__ = {**tensors, "limit": int, "return": tuple[both]}
     formats.__annotations__ = implement.__annotations__ = {}
     plugin.register(PLUGIN)(describe)
     plugin.autotune(PLUGIN)(formats)

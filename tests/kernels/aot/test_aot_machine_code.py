@@ -15,7 +15,7 @@ from fgvc_kernels.aot.machine_code import Flow, MachineCode, flow, parse_listing
 
 def listing(*lines: str) -> str:
     """An `nvdisasm -c` listing: lines that end in a colon are labels."""
-    numbered = []
+    numbered: list[str] = []
     for line in lines:
         address = 16 * sum(not earlier.endswith(":") for earlier in numbered)
         numbered.append(line if line.endswith(":") else f"        /*{address:04x}*/    {line} ;")

@@ -77,7 +77,6 @@ class FakeTensorRT:
 
     def __init__(self) -> None:
         self.registered: dict[str, Any] = {}
-        self.TensorDesc = FakeTensorRT.TensorDesc
         self.KernelLaunchParams = lambda: SimpleNamespace(grid_x=1, grid_y=1, grid_z=1, block_x=1, shared_mem=0)
         self.SymIntExprs = lambda count: [None] * count
         self.SymInt32 = int
@@ -100,7 +99,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
     fake, package = FakeTensorRT(), ModuleType("tensorrt")
     vars(package).update(int32="int32", float32="float32", plugin=fake)
     monkeypatch.setitem(sys.modules, "tensorrt", package)
-    monkeypatch.setitem(sys.modules, "tensorrt.plugin", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt.plugin", fake)
     return fake
 
 
