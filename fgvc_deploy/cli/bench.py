@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fgvc_deploy.cli.bench_accuracy import accuracy
 from fgvc_deploy.console import Reporter
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def _measure(
     reporter.say(f"report: {write_report(out)}")
     if any(record.status == "failed" for record in records):
         raise typer.Exit(1)
+
+
+bench.command("accuracy")(accuracy)
 
 
 @bench.command("compare")

@@ -42,6 +42,7 @@ OPTIONS = {
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
     "bench kernels": "--dense --fresh --isas --no-dense --out --quick --quiet --rounds --static --threads -q",
+    "bench accuracy": "--compat --dataset --model --out --page --propagation --quiet --root --threads -q",
     "bench compare": "--json --model --no-steps --quiet --rounds --steps --threads -q base",
     "bench report": "--quiet -q folder",
 }
