@@ -26,6 +26,7 @@ from fgvc_benchmarks.accuracy.visibility_page import Judged, VisibilityReport, w
 from fgvc_benchmarks.provenance import ROOT, commit
 from fgvc_deploy.bundle.manifest import Manifest
 from fgvc_deploy.errors import InputError
+from fgvc_deploy.model import DEFAULT_BUNDLE
 from fgvc_deploy.settings import VisibilitySettings
 from fgvc_deploy.trackers.visibility import LEAST_MASS, Evidence, confidence
 
@@ -50,7 +51,7 @@ def main() -> None:
     """Fit, choose the threshold, report, and store when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the data sets")
-    parser.add_argument("--model", type=Path, default=fgvc_deploy.model.DEFAULT_BUNDLE, help="bundle folder")
+    parser.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle folder")
     parser.add_argument("--scenes", type=int, default=SCENES, help="scenes of each split")
     parser.add_argument("--write", action="store_true", help="store settings and report")
     arguments = parser.parse_args()
