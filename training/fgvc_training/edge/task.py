@@ -78,12 +78,20 @@ class EdgeTask:
 
 
 def build_encoder(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: int) -> EdgeEncoder:
-    """An untrained head on the ImageNet trunk, whose means are measured on random frames of `videos`."""
+    """The encoder of `settings.start`, or an untrained head on the ImageNet trunk with means measured on `videos`."""
     encoder = EdgeEncoder()
-    trunk, _ = load_encoder(settings.imagenet, "edge_lite0")
-    encoder.trunk.load_state_dict(trunk.state_dict())
+    if settings.start is None:
+        encoder.trunk.load_state_dict(load_encoder(settings.imagenet, "edge_lite0")[0].state_dict())
+        encoder.eval().measure_means(_random_frames(settings, videos, seed))
+    else:
+        encoder.load_state_dict(load_encoder(settings.start, "edge")[0].state_dict())
     encoder.trunk.requires_grad_(False)
     encoder.trunk.blocks[settings.train_trunk_from :].requires_grad_(True)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _random_frames(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: int) -> torch.Tensor:
+    """[FRAMES_FOR_MEANS, 3, size, size], normalised."""
     rng = np.random.default_rng(seed)
     size = (settings.pairs.size, settings.pairs.size)
     chosen = [videos[int(rng.integers(len(videos)))] for _ in range(FRAMES_FOR_MEANS)]
@@ -91,8 +99,7 @@ def build_encoder(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: in
     small = [
         nn.functional.interpolate(frame.permute(2, 0, 1)[None].float() / 255, size, mode="area") for frame in frames
     ]
-    encoder.eval().measure_means(normalise(torch.cat(small)))
-    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return normalise(torch.cat(small))
 
 
 KIND = TaskKind(EdgeSettings, EdgeTask)
