@@ -110,8 +110,8 @@ def _sizes(baseline: Baseline) -> Iterator[str]:
     first = next(iter(encoders))
     rows = [rows for name, rows in baseline.figures.items() if name.partition(".")[2] == first]
     per_chip = {chip: sum(row[chip].cubin_bytes for row in rows) for chip in CHIPS}
-    yield f"All kernels of {first}: " + ", ".join(f"{chip} {size / 1e3:.0f} KB" for chip, size in per_chip.items())
-    yield f"; together {sum(per_chip.values()) / 1e6:.2f} MB.\n"
+    yield f"All kernels of {first}, {sum(per_chip.values()) / 1e6:.2f} MB for the ten chips together:"
+    yield ", ".join(f"{chip} {size / 1e3:.0f} KB" for chip, size in per_chip.items()) + ".\n"
 
 
 def _model(baseline: Baseline) -> Iterator[str]:
