@@ -20,7 +20,7 @@ def test_each_row_is_complete(name: str) -> None:
     assert row.name == name
     assert row.file_name
     module = importlib.import_module(row.module)
-    wanted = ("payloads",) if row.kind == "kernel" else ("build", "run")
+    wanted = ("payloads",) if row.kind in ("kernel", "engine") else ("build", "run")
     assert all(callable(getattr(module, function)) for function in wanted)
     assert row.mend.startswith("pip install")
 

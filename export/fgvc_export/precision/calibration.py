@@ -40,6 +40,8 @@ def by_percentile(counts: Histogram, top: float) -> float:
 
 def by_entropy(counts: Histogram, top: float) -> float:
     """The clipping whose 128 levels lose the least information: smallest Kullback-Leibler divergence (TensorRT's)."""
+    if not counts.any():
+        return top
     ends = np.arange(LEVELS, BINS + 1, 8)
     divergences = [_divergence(counts, int(end)) for end in ends]
     return top * float(ends[int(np.argmin(divergences))]) / BINS

@@ -1,0 +1,99 @@
+"""Which layers keep their precision: the fewest, by measured loss; and what a recipe makes of an encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from fgvc_export.precision import recipe
+from fgvc_export.precision.layers import Layer, layers
+from fgvc_export.precision.recipe import Recipes
+from fgvc_export.precision.sensitivity import CROP, Judge, alone, cropped, kept
+from toy_encoder import toy_onnx
+
+FRAMES = [np.random.default_rng(seed).standard_normal((1, 3, 64, 80), dtype=np.float32) for seed in range(3)]
+NAMED = [Layer(name, name, frozenset({name})) for name in "abcdefgh"]
+COST = dict(zip(NAMED, (1.0, 8.0, 3.0, 0.5, 2.0, 0.25, 4.0, 0.125), strict=True))
+
+
+def total(lowered: frozenset[Layer]) -> float:
+    return sum(COST[layer] for layer in lowered)
+
+
+@pytest.mark.parametrize(
+    ("target", "stay"), [(100.0, ""), (11.0, "b"), (6.9, "bg"), (3.0, "bgce"), (0.125, "bgceadf"), (0.0, "bgceadfh")]
+)
+def test_the_fewest_of_the_most_sensitive_layers_are_kept(target: float, stay: str) -> None:
+    by_loss = alone(NAMED, total)
+    assert "".join(layer.title for layer in by_loss) == "bgceadfh"
+    assert {layer.title for layer in kept(by_loss, total, target)} == set(stay)
+
+
+def test_the_search_measures_about_the_logarithm_of_the_layers() -> None:
+    asked: list[frozenset[Layer]] = []
+
+    def counted(lowered: frozenset[Layer]) -> float:
+        asked.append(lowered)
+        return total(lowered)
+
+    kept(alone(NAMED, total), counted, 3.0)
+    assert len(asked) <= 4
+
+
+def test_a_layer_is_a_convolution_with_the_activation_that_only_it_feeds() -> None:
+    model = named_toy()
+    assert [(layer.title, set(layer.nodes)) for layer in layers(model)] == [
+        ("Conv0", {"Conv0", "Relu1"}),
+        ("Conv2", {"Conv2"}),
+    ]
+    model.graph.node.append(helper.make_node("Identity", ["c1"], ["second_reader"], "Second"))
+    assert [set(layer.nodes) for layer in layers(model)] == [{"Conv0"}, {"Conv2"}]
+
+
+def named_toy() -> onnx.ModelProto:
+    model = onnx.load_from_string(toy_onnx())
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}{index}"
+    return model
+
+
+def test_the_judge_sees_directions_and_broken_features() -> None:
+    model = named_toy()
+    judge = Judge(model, FRAMES[:2])
+    assert judge.loss(model) == pytest.approx(0, abs=1e-7)
+    for name, worst in (("Sigmoid", 1.0), ("Log", float("inf"))):
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        other.graph.node[-1].output[0] = "raw"
+        other.graph.node.append(helper.make_node(name, ["raw"], ["features"], "last"))
+        assert 0.01 < judge.loss(other) <= worst
+        assert (judge.loss(other) == float("inf")) == (name == "Log")
+
+
+def test_a_pass_looks_at_the_middle_of_large_frames() -> None:
+    frame = np.arange(3 * 300 * 100, dtype=np.float32).reshape(1, 3, 300, 100)
+    assert cropped(frame).shape == (1, 3, CROP, 100)
+    np.testing.assert_array_equal(cropped(frame), frame[:, :, 54 : 54 + CROP])
+
+
+def test_recipes_say_what_they_kept_and_are_the_same_every_time() -> None:
+    recipes = Recipes(named_toy(), FRAMES)
+    half, int8 = recipes.half(), recipes.int8()
+    assert half.in_fp32 == int8.in_fp32
+    assert not set(int8.in_fp32) & set(int8.in_int8)
+    said = {prop.key: prop.value for prop in onnx.load_from_string(int8.content()).metadata_props}
+    assert said["layers in int8"] == ", ".join(int8.in_int8)
+    assert said["calibration"] == int8.calibration
+    again = Recipes(named_toy(), FRAMES)
+    assert again.half().content() == half.content()
+    assert again.int8().content() == int8.content()
+
+
+@pytest.mark.parametrize(("target", "lowered"), [(1.0, 2), (0.0, 0)])
+def test_the_target_decides_how_much_is_lowered(monkeypatch: pytest.MonkeyPatch, target: float, lowered: int) -> None:
+    monkeypatch.setattr(recipe, "TARGET_LOSS", {"fp16": target, "int8": target})
+    recipes = Recipes(named_toy(), FRAMES)
+    assert len(recipes.half().in_fp32) == 2 - lowered
+    assert len(recipes.int8().in_int8) == lowered
