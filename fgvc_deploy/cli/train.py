@@ -70,7 +70,11 @@ def train(
             "last checkpoint."
         ) from error
     except KeyboardInterrupt:
-        raise Stopped(f"stopped at once; --resume goes on from the last checkpoint in {folder}.", 130) from None
+        begun = (folder / "config.json").is_file()
+        kept = f"--resume goes on from the last checkpoint in {folder}" if begun else "nothing had begun"
+        raise Stopped(f"stopped at once; {kept}.", 130) from None
+    if outcome.signal is not None and not first:
+        raise typer.Exit(128 + outcome.signal)
     if outcome.signal is not None:
         raise Stopped(
             f"stopped after step {outcome.step}, which is saved in {folder}: to go on, give the same command with "

@@ -48,7 +48,7 @@ class Learner:
         choice = settings.optimizer
         self.optimizer = make_optimizer(task.parameter_groups(choice.learning_rate, choice.weight_decay), choice)
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        self._model: nn.Module = processes.wrap(self.module, broadcast_buffers=not synced)
+        self._model: nn.Module = processes.wrap(self.module, sync_buffers=not synced)
 
     def train_step(self, batch: Any, *, stop: bool = False) -> StepResult:
         """One update from this process's share of a batch.  Raises NotFinite before anything is updated."""

@@ -52,12 +52,12 @@ class Processes:
         if self.count > 1:
             dist.barrier()
 
-    def wrap(self, module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
-        """`module` with gradients averaged over processes."""
+    def wrap(self, module: nn.Module, *, sync_buffers: bool) -> nn.Module:
+        """`module` with gradients averaged over processes, and buffers copied from the first before each step."""
         if self.count == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=broadcast_buffers)
+        return DistributedDataParallel(module, device_ids=devices, forward_sync_buffers=sync_buffers)
 
 
 @contextmanager
