@@ -5,7 +5,7 @@ Masks live in `masks.py`; reading whole videos lives in `fgvc_deploy.pipeline`.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,30 +14,20 @@ from fgvc_deploy.choices import check_choice
 from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.preprocess.size import PixelMap
-from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.propagation.base import FeatureMap, Float32Array
 from fgvc_deploy.queries import check_in_frame, check_points
 from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.settings import Compat
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.point_group import PointGroup, evidence_by_id
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
+from fgvc_deploy.trackers.point_step import PointStep, step_of
 from fgvc_deploy.trackers.visibility import Appearance, Evidence
+from fgvc_deploy.trackers.waiting_points import WaitingPoints
 
-Float32Array = NDArray[np.float32]
+__all__ = ["PointStep", "PointTracker"]
+
 QueryPlace = Literal["next", "last"]
-
-
-class PointStep(NamedTuple):
-    """Points on one frame, in the order they were added.
-
-    `ids` int64 [P]; `xy` float32 [P, 2] in source pixels; `visible` bool [P]; `confidence` float32 [P].
-    """
-
-    frame_index: int
-    ids: NDArray[np.int64]
-    xy: Float32Array
-    visible: NDArray[np.bool_]
-    confidence: Float32Array
 
 
 class PointTracker:
@@ -68,7 +58,7 @@ class PointTracker:
             duplicate_first=reference, active_tau=0.0 if reference else engine.propagation.active_tau
         )
         self._groups: list[PointGroup] = []
-        self._pending: list[tuple[NDArray[np.int64], Float32Array]] = []
+        self._waiting = WaitingPoints()
         self._next_id = 0
         self._map: PixelMap | None = None
 
@@ -91,8 +81,7 @@ class PointTracker:
     @property
     def ids(self) -> NDArray[np.int64]:
         """Ids of the points being tracked, in the order they were added; waiting ones included."""
-        waiting = [ids for ids, _ in self._pending]
-        return np.sort(np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups), *waiting]))
+        return np.sort(np.concatenate([self._waiting.ids, *(group.ids for group in self._groups)]))
 
     @property
     def evidence(self) -> Evidence | None:
@@ -119,7 +108,7 @@ class PointTracker:
         if frame == "last":
             self._start(ids, points)
         else:
-            self._pending.append((ids, points))
+            self._waiting.add(ids, points)
         return ids
 
     def remove_points(self, ids: ArrayLike) -> None:
@@ -130,8 +119,7 @@ class PointTracker:
             raise InputError(
                 f"no point has the id {', '.join(map(str, unknown))}; `tracker.ids` lists those tracked."
             )
-        waiting = [(i, p, ~np.isin(i, gone)) for i, p in self._pending]
-        self._pending = [(i[keep], p[keep]) for i, p, keep in waiting if keep.any()]
+        self._waiting.remove(gone)
         for group in list(self._groups):
             self._keep(group, ~np.isin(group.ids, gone))
 
@@ -154,17 +142,8 @@ class PointTracker:
         """Check a frame, and fix the frame size on the first one; waiting points are checked against it."""
         hw = check_frame(frame, self._map.source_hw if self._map else None)
         if self._map is None:
-            self._check_pending(hw)
+            self._waiting.check(hw)
             self._map = PixelMap(hw, self._engine.network_size(self._size, hw), self.compat)
-
-    def _check_pending(self, hw: tuple[int, int]) -> None:
-        """Points refused, and those added with them, are forgotten, so that the tracker can go on without them."""
-        for index, (_, points) in enumerate(self._pending):
-            try:
-                check_in_frame(points, hw)
-            except InputError:
-                del self._pending[index]
-                raise
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
@@ -178,11 +157,11 @@ class PointTracker:
             for group, readout in zip(self._groups, self._propagator.read_points(self._grid()), strict=True):
                 group.note(readout)
             self._judge()
-        if self._pending:
-            pending, self._pending = self._pending, []
+        if self._waiting:
             # One group, however many calls added them: every group costs a merge of its own on every frame.
-            self._start(np.concatenate([ids for ids, _ in pending]), np.concatenate([xy for _, xy in pending]))
-        return self._collect()
+            self._start(*self._waiting.take())
+        threshold = self._engine.propagation.visible_threshold
+        return step_of(self.frame_index, self._groups, self._pixel_map(), threshold)
 
     def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:
         pixel_map = self._pixel_map()
@@ -211,15 +190,6 @@ class PointTracker:
     def _grid(self) -> ReadGrid:
         hw = self._pixel_map().network_hw
         return ReadGrid(self._engine.feature_size(hw), hw, self._engine.encoder_settings.stride, self.compat)
-
-    def _collect(self) -> PointStep:
-        ids = np.concatenate([np.zeros(0, np.int64), *(g.ids for g in self._groups)])
-        order = np.argsort(ids)
-        xy = np.concatenate([np.zeros((0, 2), np.float32), *(g.xy for g in self._groups)])[order]
-        sure = np.concatenate([np.zeros(0, np.float32), *(g.confidence for g in self._groups)])[order]
-        source_xy = self._pixel_map().to_source(xy).astype(np.float32)
-        visible = sure >= self._engine.propagation.visible_threshold
-        return PointStep(self.frame_index, ids[order], source_xy, visible, sure)
 
     def _pixel_map(self) -> PixelMap:
         if self._map is None:
