@@ -26,8 +26,9 @@ def open_session(model: bytes, where: str, threads: int | None) -> Any:
     options.use_deterministic_compute = True
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
-    # Idle workers must sleep: between two calls the cores belong to others.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between operators a worker that waits awake saves a third of an EfficientNet's time and 5 % of a Winograd
+    # ResNet's (two threads, a quiet machine); between two calls the cores belong to others.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # Below "error" it writes to stderr, under our progress bar.
     options.log_severity_level = 3
     try:
