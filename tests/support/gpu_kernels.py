@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_memory import EmulatedMemory
+from gpu_memory import EmulatedMemory, IllegalAddressError
 
+NOWHERE = 0x7FFF << 16
 DTYPES = {"*fp16": np.float16, "*fp32": np.float32, "*i32": np.int32, "*u8": np.uint8}
 
 
@@ -40,6 +41,9 @@ def local_topk(call: Call) -> None:
     keys = call.array("keys", int(slots.max()) + 1, pixels, c["C"])
     entries = call.array("offsets", v["blocks"] * c["BLOCK"])
     offset_y, offset_x = entries >> 16, (entries << 16) >> 16
+    listed = entries[entries != NOWHERE]
+    if len(np.unique(listed)) < len(listed):
+        raise IllegalAddressError("the table of offsets names a key twice, or is longer than it was made")
     splits = -(-frames // v["frames_per_split"])
     positions = call.array("positions", splits, pixels, k)
     values = call.array("values", splits, pixels, k)
@@ -153,23 +157,30 @@ def _low(call: Call, name: str, features: int) -> NDArray[Any]:
     return np.repeat(np.arange(features), np.diff(call.array(name, features + 1)))
 
 
-def readout_bounds(call: Call) -> None:
+def _units(call: Call, cells: int) -> NDArray[Any]:
+    """The largest label that each unit of `cells` cells touches, [units, maps]."""
     height, width, maps = (call.values[name] for name in ("height", "width", "maps"))
-    cells = call.constants["CELLS"]
     labels = call.array("labels", height * width, maps).reshape(height, width, maps)
     grown = np.pad(labels, ((0, 1), (0, 1), (0, 0)), mode="edge")
     corners = np.max([grown[a : a + height, b : b + width] for a in (0, 1) for b in (0, 1)], axis=0)
     padded = np.pad(corners, ((0, 0), (0, -width % cells), (0, 0)))
-    units = padded.reshape(height, -1, cells, maps).max(axis=2).reshape(-1, maps)
-    columns = min(maps, call.grid[1] * call.constants["CHANNELS"])
-    call.array("bounds", len(units), maps)[: call.grid[0], :columns] = units[: call.grid[0], :columns]
+    units: NDArray[Any] = padded.reshape(height, -1, cells, maps).max(axis=2).reshape(-1, maps)
+    return units
+
+
+def readout_bounds(call: Call) -> None:
+    units = _units(call, call.constants["CELLS"])
+    columns = min(units.shape[1], call.grid[1] * call.constants["CHANNELS"])
+    call.array("bounds", *units.shape)[: call.grid[0], :columns] = units[: call.grid[0], :columns]
 
 
 def readout(call: Call) -> None:
-    """Every pixel of every map; `bounds` only says whether there is anything, for it must have been filled."""
+    """Every pixel of every map; `bounds`, which the kernel skips units by, must be those of these labels."""
     height = int(call.array("row_start", call.values["height"] + 1)[-1])
     width, top = call.values["out_width"], call.constants["COUNT"]
     bounds = call.array("bounds", call.values["units"], call.values["maps"])
+    if not np.array_equal(bounds, _units(call, call.constants["CELLS"])):
+        raise IllegalAddressError("the bounds are not those of these label maps")
     for p in range(call.grid[0]):
         flat = _upsample(call, p, "row_start", "col_start", (height, width)).ravel()
         order = np.argsort(-flat, kind="stable")[:top] if bounds[:, p].max() > 0 else np.zeros(top, np.intp)

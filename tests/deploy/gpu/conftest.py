@@ -64,10 +64,10 @@ def engines(driver: EmulatedDriver, tmp_path: Path) -> Engines:
 
 @pytest.fixture(scope="session")
 def clip() -> NDArray[np.uint8]:
-    """uint8 [24, 45, 62, 3]: smooth noise that moves 1 pixel right and half a pixel down every frame; odd sizes."""
+    """uint8 [20, 33, 46, 3]: smooth noise that moves 1 pixel right and half a pixel down every frame; odd sizes."""
     rng = np.random.default_rng(11)
-    noise = rng.normal(size=(45 + 30, 62 + 40, 3))
+    noise = rng.normal(size=(33 + 24, 46 + 30, 3))
     for axis in (0, 1):
         noise = (np.roll(noise, 1, axis) + noise + np.roll(noise, -1, axis)) / 3
     noise = (255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
-    return np.stack([noise[15 - t // 2 : 60 - t // 2, 30 - t : 92 - t] for t in range(24)])
+    return np.stack([noise[12 - t // 2 : 45 - t // 2, 25 - t : 71 - t] for t in range(20)])
