@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def product(a: Any, b: Any, out: Any, columns: Any, depth: Any, TILE: tl.constexpr, STEP: tl.constexpr) -> None:
+def product(a, b, out, columns, depth, TILE: tl.constexpr, STEP: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """One TILE x TILE square of the product of fp16 a [*, 256] and b [*, 256], into fp32 out [*, columns]."""
     row = tl.program_id(0) * TILE + tl.arange(0, TILE)
     column = tl.program_id(1) * TILE + tl.arange(0, TILE)
