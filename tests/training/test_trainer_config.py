@@ -88,6 +88,15 @@ def test_overrides(tmp_path: Path) -> None:
         read_config(path, ["seed.x=1"])
 
 
+def test_a_table_can_be_replaced_whole() -> None:
+    """As docs/training.md and quick.toml tell people with their own videos."""
+    quick = next(path for path in CONFIGS if path.stem == "quick")
+    own = '{kind="folder", root="DIR"}'
+    places = ("video", "pairs.videos", "evaluation.source.videos")
+    config = read_config(quick, [f"fgvc.{place}={own}" for place in places]).as_dict()["fgvc"]
+    assert config["video"] == config["pairs"]["videos"] == {"kind": "folder", "root": "DIR"}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_committed_configurations_are_valid(path: Path) -> None:
     assert read_config(path).training.steps > 0
