@@ -82,6 +82,19 @@ def test_stopped_and_resumed_run_equals_a_straight_one(
     assert_same_run(straight, tmp_path / "run")
 
 
+def test_low_precision_resumes_exactly_too(tmp_path: Path) -> None:
+    """As quick.toml trains: bf16 autocast, channels last, samples made by a worker."""
+    config = tiny_config({"precision": "bf16", "channels_last": True, "workers": 1})
+    train(config, tmp_path / "straight", Silent())
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert train(config, tmp_path / "run", Interrupting(5, signal.SIGINT)).signal == signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    train(config, tmp_path / "run", Silent(), resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
 class Killed(Exception):
     """Stands for kill -9: nothing after it runs."""
 
