@@ -15,7 +15,8 @@ The plain version is in `local_topk_reference.py`.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 import triton
@@ -132,29 +133,58 @@ def launch_local_topk(
     fp16, bf16 or fp32 unit features.  `temperature` 0 gives scores.  `frames_per_split` gives one list per so many
     frames, [splits, H*W, k], which `merge_topk` joins; it needs temperature 0.  Raises KernelArgumentError.
     """
-    channels = require_features(query, keys, hw)
+    require_features(query, keys, hw)
     require_slots(slots, query.device)
     require_topk(topk)
     if not temperature >= 0 or (frames_per_split is not None and temperature):
         raise KernelArgumentError(f"Temperature {temperature} cannot be used: it must be positive, or 0 for scores.")
-    per_split = frames_per_split or len(slots)
-    splits = triton.cdiv(len(slots), per_split)
     tile = (config.tiles["TILE_Y"], config.tiles["TILE_X"])
     offsets = device_offsets(window, float(radius), hw, tile, config.tiles["BLOCK"], query.device)
-    positions = torch.empty((splits, hw[0] * hw[1], topk), dtype=torch.int32, device=query.device)
-    values = torch.empty_like(positions, dtype=torch.float32)
-    local_topk_kernel[local_topk_grid(hw, splits, tile)](
-        *(query, keys, slots, offsets, *hw, len(slots), per_split, len(offsets) // config.tiles["BLOCK"]),
-        *(distance_limit(window, radius, hw), positions, values),
-        C=channels,
-        PADDED_C=padded_channels(channels),
+    limit = distance_limit(window, radius, hw)
+    # The kernel is handed in because tracing launches a wrapped one.
+    return run_local_topk(
+        *(local_topk_kernel, query, keys, slots, offsets, hw, limit, window == "square", topk, temperature),
+        frames_per_split=frames_per_split,
+        upcast=interpreting() and query.dtype == torch.bfloat16,
+        tiles=config.tiles,
+        options=config.options,
+    )
+
+
+def run_local_topk(
+    kernel: Any,
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    slots: torch.Tensor,
+    offsets: torch.Tensor,
+    hw: tuple[int, int],
+    limit: int,
+    square: bool,
+    topk: int,
+    temperature: float,
+    *,
+    frames_per_split: int | None = None,
+    upcast: bool = False,
+    tiles: Mapping[str, int] = CONFIG.tiles,
+    options: Mapping[str, int | bool] = CONFIG.options,
+) -> TopK:
+    """Launch `kernel`, which is `local_topk_kernel` or a wrapper of it, on arguments that were checked."""
+    frames, pixels, block = slots.shape[0], hw[0] * hw[1], tiles["BLOCK"]
+    per_split = frames_per_split or frames
+    splits = triton.cdiv(frames, per_split)
+    positions = torch.empty((splits, pixels, topk), dtype=torch.int32, device=query.device)
+    values = torch.empty((splits, pixels, topk), dtype=torch.float32, device=query.device)
+    kernel[local_topk_grid(hw, splits, (tiles["TILE_Y"], tiles["TILE_X"]))](
+        *(query, keys, slots, offsets, *hw, frames, per_split, offsets.shape[0] // block, limit, positions, values),
+        C=query.shape[1],
+        PADDED_C=padded_channels(query.shape[1]),
         K=topk,
         SLOTS=SLOTS,
-        SQUARE=window == "square",
+        SQUARE=square,
         TEMPERATURE=float(temperature),
-        UPCAST=interpreting() and query.dtype == torch.bfloat16,
-        **config.tiles,
-        **config.options,
+        UPCAST=upcast,
+        **tiles,
+        **options,
     )
     return TopK(positions, values) if frames_per_split else TopK(positions[0], values[0])
 

@@ -36,6 +36,13 @@ def softmax_scores(scores: torch.Tensor, temperature: float) -> torch.Tensor:
     return torch.where(torch.isneginf(scores), 0.0, weights)
 
 
+def softmax_gradient(grad: torch.Tensor, values: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Gradient of the scores [rows, k] from that of the values, which are weights or, for temperature 0, scores."""
+    if not temperature:
+        return torch.where(values.isneginf(), 0, grad)
+    return values * (grad - (values * grad).sum(1, keepdim=True)) / temperature
+
+
 def local_topk_reference(
     query: torch.Tensor,
     keys: torch.Tensor,
@@ -48,13 +55,15 @@ def local_topk_reference(
     temperature: float = 0.07,
 ) -> TopK:
     """Arguments and result of `launch_local_topk` without splits; every score is computed, in fp32."""
-    rows = keys[slots.long()].float().flatten(0, 1)
-    scores = query.new_full((len(query), topk), -torch.inf, dtype=torch.float32)
+    # Double stays double, so that gradients can be checked.
+    kind = torch.float64 if query.dtype == torch.float64 else torch.float32
+    rows = keys[slots.long()].to(kind).flatten(0, 1)
+    scores = query.new_full((len(query), topk), -torch.inf, dtype=kind)
     positions = query.new_zeros((len(query), topk), dtype=torch.int32)
     everyone = torch.arange(len(query), device=query.device)
     for part in torch.split(everyone, max(1, CHUNK_SCORES // len(rows))):
         allowed = allowed_keys(part, hw, window, radius).repeat(1, len(slots))
-        dense = query[part].float() @ rows.T
+        dense = query[part].to(kind) @ rows.T
         # A score that is not finite is never chosen.
         best = torch.where(allowed & dense.isfinite(), dense, -torch.inf).topk(min(topk, len(rows)), dim=1)
         scores[part, : best.values.shape[1]] = best.values

@@ -3,7 +3,8 @@
     label'(p, c) = sum_i w_i(p) * label_{t_i}(n_i, c),   position_i = t_i * H*W + n_i
 
 (Goldens item 10: raw label values, not normalised again.)  One program owns some pixels and some channels and adds
-the k gathered rows in fp32.  An entry of weight 0 is not read: it stands for "no key".
+the k gathered rows in fp32.  An entry of weight 0 is not read: it stands for "no key".  The plain version is in
+`propagate_reference.py`.
 """
 
 from __future__ import annotations
@@ -93,14 +94,3 @@ def launch_propagate(
 def propagate_grid(pixels: int, channels: int, config: Config = CONFIG) -> tuple[int, int]:
     """Programs of one launch: groups of pixels, groups of channels."""
     return triton.cdiv(pixels, config.tiles["PIXELS"]), triton.cdiv(channels, config.tiles["CHANNELS"])
-
-
-def propagate_reference(
-    positions: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor, slots: torch.Tensor
-) -> torch.Tensor:
-    """The same in plain PyTorch, differentiable in `weights` and `labels`; fp32 sums, result in the labels' type."""
-    frame, pixel = positions // positions.shape[0], positions % positions.shape[0]
-    gathered = labels[slots.long()[frame.long()], pixel.long()]
-    # Not weight * label: an entry of weight 0 names no key, and its label may be anything.
-    used = torch.where((weights != 0)[..., None], gathered.to(weights.dtype), 0)
-    return (weights[..., None] * used).sum(1).to(labels.dtype)
