@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask the training to stop after the step in hand."""
+"""Ctrl-C, SIGTERM and SIGHUP ask the training to stop after the step in hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_SECONDS = 1.0
 
 
