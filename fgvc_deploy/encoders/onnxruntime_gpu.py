@@ -6,6 +6,7 @@ onnxruntime-gpu lists CUDA and TensorRT as available even where neither can be l
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fgvc_deploy.bundle.reading import Bundle
@@ -63,12 +64,19 @@ def open_gpu_session(model: bytes, where: str, provider: str, options: dict[str,
         raise BackendError(f"{where} cannot be loaded by ONNX Runtime with {provider} ({reason}).") from None
     runs = session.get_providers()
     if runs[0] != provider:
-        why = f" ({said[0].strip()[:200]})" if said else ""
+        why = f" ({_reason(said)})" if said else ""
         raise BackendError(
             f"ONNX Runtime cannot use {provider} here, it would run {where} with {runs[0]}{why}; check the NVIDIA "
             "driver, CUDA and cuDNN, or use --backend onnxruntime."
         )
     return session
+
+
+def _reason(lines: list[str]) -> str:
+    """The loader's own words in what ONNX Runtime printed, else the first line without its place in the source."""
+    text = " ".join(lines)
+    loader = re.search(r"with error: (.+?: cannot open shared object file)", text)
+    return loader[1] if loader else text.rpartition("] ")[2].strip()[:160]
 
 
 class OnnxRuntimeGpuEncoder:
