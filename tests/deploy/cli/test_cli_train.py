@@ -113,6 +113,7 @@ def test_refusals_are_one_sentence(
     assert outcome.code == 2
     assert said in outcome.err
     assert not list(Path().rglob("final.safetensors"))
+    assert Path("fgvc-train").exists() == ("tiny." in options[-1])
     assert "Traceback" not in outcome.err
 
 

@@ -76,7 +76,7 @@ class LoopSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-NOT_PART_OF_RESULT = ("keep", "log_every", "tensorboard", "workers")
+NOT_PART_OF_RESULT = ("checkpoint_every", "keep", "log_every", "tensorboard", "workers")
 """Keys of `[training]` that may change when a run is resumed: the weights do not depend on them."""
 
 

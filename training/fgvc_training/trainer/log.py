@@ -69,8 +69,8 @@ class Mean:
         self._sums, self._count = dict(state["sums"]), state["count"]
 
 
-def tensorboard_writer(folder: Path, purge_step: int) -> Any:
-    """The SummaryWriter of torch.  Raises TrainingError when TensorBoard is not installed."""
+def tensorboard_writer() -> Any:
+    """Torch's class SummaryWriter.  Raises TrainingError when TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -78,7 +78,7 @@ def tensorboard_writer(folder: Path, purge_step: int) -> Any:
             "training.tensorboard is on, but TensorBoard is not installed: run `pip install tensorboard`, or set it "
             "to false (log.csv holds the same figures)"
         ) from None
-    return SummaryWriter(str(folder), purge_step=purge_step)
+    return SummaryWriter
 
 
 def _as_csv(rows: list[list[str]]) -> str:

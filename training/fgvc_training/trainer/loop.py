@@ -14,7 +14,7 @@ from fgvc_training.errors import TrainingError
 from fgvc_training.trainer.config import TrainingConfig
 from fgvc_training.trainer.folder import RunFolder
 from fgvc_training.trainer.learner import Learner, NotFinite
-from fgvc_training.trainer.log import Mean
+from fgvc_training.trainer.log import Mean, tensorboard_writer
 from fgvc_training.trainer.processes import Processes, joined_processes
 from fgvc_training.trainer.records import Records
 from fgvc_training.trainer.reproduction import save_step
@@ -82,6 +82,9 @@ class Run:
         self._best: tuple[int, float] | None = None
         self._metrics: dict[str, float] = {}
         self.learner = Learner(task, config.training, config.seed, processes)
+        if config.training.tensorboard:
+            # Asked here, so that no folder is begun where it is missing.
+            tensorboard_writer()
         state = None
         if resume:
             folder.check_same(config)

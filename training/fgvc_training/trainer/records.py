@@ -20,7 +20,8 @@ class Records:
         self._folder = folder
         step = last_step or 0
         kept = -1 if last_step is None else last_step
-        self._board = tensorboard_writer(folder.path / "tensorboard", step) if tensorboard else None
+        board = str(folder.path / "tensorboard")
+        self._board = tensorboard_writer()(board, purge_step=step) if tensorboard else None
         self._tables = {"train": Table(folder.log, kept), "eval": Table(folder.evaluations, kept)}
         self._first_step = step
         self._began = time.monotonic()
