@@ -149,8 +149,7 @@ def store(bundle: Path, settings: VisibilitySettings, threshold: float) -> None:
         raise InputError(f"{bundle} is no bundle folder: unpack the archive before it is calibrated.")
     content = json.loads(path.read_text(encoding="utf-8"))
     content["propagation"] |= {"visibility": settings.model_dump(), "visible_threshold": threshold}
-    Manifest.model_validate(content)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_bytes(Manifest.model_validate(content).to_json())
 
 
 def _columns(evidence: Evidence) -> Floats:
