@@ -25,8 +25,8 @@ def draw_curve(run: Path, out: Path) -> None:
     if not losses:
         raise TrainingError(f"{run} has no log yet: there is nothing to draw")
     panels = [name for name in figures if name != "step"]
-    # The same run gives the same file: no date, and names of SVG parts that are not random.
-    with rc_context({"svg.hashsalt": "fgvc-deploy"}):
+    # The same run gives the same file (no date, no random names of parts), and text stays text.
+    with rc_context({"svg.hashsalt": "fgvc-deploy", "svg.fonttype": "none"}):
         picture = Figure(figsize=(_WIDTH, _HEIGHT * (1 + len(panels))), layout="constrained")
         first, *rest = picture.subplots(1 + len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for name in losses:
