@@ -60,7 +60,6 @@ def test_tracking_ends_with_one_sentence(bundle: Bundle, backend: str) -> None:
 def test_the_command_ends_with_exit_code_2(bundle: Bundle, tmp_path: Path) -> None:
     code = "from fgvc_deploy.cli import main; main()"
     arguments = ["run", "clip.mp4", "--grid", "4", "--model", str(bundle.path), "--backend", "gpu", "--out", "out"]
-
     with VideoWriter(tmp_path / "clip.mp4", 10, (64, 64)) as writer:
         for _ in range(3):
             writer.write(np.zeros((64, 64, 3), np.uint8))
@@ -105,8 +104,12 @@ def test_kernels_are_chosen_by_name_constants_and_types(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize(
     ("backend", "names"),
-    [("gpu", ("auto", "gpu")), ("onnxruntime+gpu", ("onnxruntime", "gpu")), ("rtx+gpu", ("rtx", "gpu"))]
-    + [("onnxruntime-cuda", ("onnxruntime-cuda", "auto"))],
+    [
+        ("gpu", ("auto", "gpu")),
+        ("onnxruntime+gpu", ("onnxruntime", "gpu")),
+        ("rtx+gpu", ("rtx", "gpu")),
+        ("onnxruntime-cuda", ("onnxruntime-cuda", "auto")),
+    ],
 )
 def test_names(backend: str, names: tuple[str, str]) -> None:
     assert split_backend(backend) == names
