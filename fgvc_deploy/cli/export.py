@@ -18,9 +18,15 @@ def export(
         str, typer.Option(help="resnet18_d1, edge_lite0, or auto: recognised by the names in the checkpoint.")
     ] = "auto",
     target: Annotated[
-        list[str] | None, typer.Option(help="What to make; repeat it for several. Default: onnx and propagation.")
+        list[str] | None,
+        typer.Option(
+            help="What to make; repeat it for several: onnx, onnx:fp16, qdq, mnn, rtx (engines), cubin:sm_87, ... "
+            "Default: onnx and propagation."
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="Precision of the weights.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="Precision of encoders whose target names none: fp32, fp16, bf16 or int8.")
+    ] = "fp32",
     parity_clip: Annotated[
         str | None,
         typer.Option(help="Video the parity gate tracks points through; default: a small made-up clip."),
