@@ -142,7 +142,12 @@ def test_an_engine_of_tensorrt_is_keyed_on_the_gpu_it_was_built_on(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(engine_target, "version", lambda runtime: "10.3.0")
     monkeypatch.setattr(cuda_driver, "open_driver", Gpu)
-    monkeypatch.setattr(engine_target, "build_engine", lambda content, plan: plans.append(plan) or b"engine")
+
+    def built(content: bytes, plan: Any) -> bytes:
+        plans.append(plan)
+        return b"engine"
+
+    monkeypatch.setattr(engine_target, "build_engine", built)
     engine, beside = build_files(Choice(TARGETS["tensorrt"], "fp32"), toy_source("fp32"), lambda *_: None)
     key = EngineKey.parse(beside.content, "key")
     assert (engine.path, engine.content) == ("engines/sm_87-tensorrt10.3.0-fp32.engine", b"engine")

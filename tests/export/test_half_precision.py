@@ -33,7 +33,7 @@ def toy(*, gain: float = 1.0, guard: float | None = None) -> ModelProto:
         if tensor.name == "w2":
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(gain), "w2"))
     if guard is not None:
-        model.graph.initializer.append(numpy_helper.from_array(np.float32(guard), "guard"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(guard, np.float32), "guard"))
         bounded = helper.make_node("Max", ["length", "guard"], ["bounded"], "n_guard")
         div.input[1] = "bounded"
         last = onnx.NodeProto()

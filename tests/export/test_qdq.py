@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from fgvc_deploy.bundle.engine_key import Profile
 from fgvc_deploy.encoders.onnxruntime import OnnxRuntimeEncoder
 from fgvc_export.parity import worst_cosine
 from fgvc_export.precision.calibration import METHODS, by_entropy, by_maximum, by_percentile, magnitudes
-from fgvc_export.precision.graph import weights
+from fgvc_export.precision.graph import weights as typed_weights
 from fgvc_export.precision.half import to_half
 from fgvc_export.precision.observe import values
 from fgvc_export.precision.qdq import SMALLEST_SCALE, scale_for, with_qdq
@@ -23,6 +25,10 @@ from toy_encoder import SETTINGS, toy_onnx
 
 X = np.random.default_rng(5).standard_normal((1, 3, 48, 56), dtype=np.float32)
 RANGES = {"conv0": 4.0, "conv1": 6.0}
+
+
+def weights(model: ModelProto) -> dict[str, NDArray[Any]]:
+    return dict(typed_weights(model))
 
 
 def toy() -> ModelProto:
