@@ -130,7 +130,7 @@ def _propagate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | No
 _propagate.register_autograd(_propagate_backward, setup_context=_remember_labels)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it untyped
+@torch.compiler.assume_constant_result
 def _offsets(window: str, radius: float, height: int, width: int) -> torch.Tensor:
     shape = cast(Literal["circle", "square"], window)
     return torch.from_numpy(offset_table(shape, radius, (height, width), TILE, BLOCK).copy())
