@@ -20,8 +20,9 @@ from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator
 
-# Frames that are waiting beside the memory: the one being tracked, and one encoded ahead of it.
-IN_FLIGHT = 2
+# Places beside the memory's: the frame being tracked, one encoded ahead of it, one whose step may still be waiting,
+# a group's first frame, and a spare.
+OTHERS = 5
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class GpuEngine(Engine):
 
     def _arena(self, hw: tuple[int, int]) -> FeatureArena:
         if hw not in self._arenas:
-            places = self.propagation.memory + IN_FLIGHT + 1
+            places = self.propagation.memory + OTHERS
             kind, channels = self.kernels.feature_kind, self.encoder_settings.channels
             self._arenas[hw] = FeatureArena(self.session, hw, channels, kind, places)
         return self._arenas[hw]

@@ -104,7 +104,11 @@ QUERIES_TYX = np.array([[0, 60.3, 90.6], [0, 120.4, 150.2], [3, 80.7, 60.3], [9,
 @pytest.mark.parametrize("hw", [(16, 16), (33, 51), (60, 107)])
 @pytest.mark.parametrize("frames", [1, 6])
 def test_matches_are_those_of_the_same_rounded_features(engine: GpuEngine, hw: tuple[int, int], frames: int) -> None:
-    """fp16 features, fp32 sums: what is left is the order of summation and the list's grid of 2^-21."""
+    """fp16 features, fp32 sums.
+
+    The features pass the normalising kernel once more, which may tip an element over to its other fp16 neighbour, by
+    2^-11 of itself; sums in another order and the list's grid of 2^-21 are far below that.
+    """
     settings, channels = engine.propagation, engine.encoder_settings.channels
     rng = np.random.default_rng(hw[0])
     raw = rng.normal(size=(frames + 1, *hw, channels)).astype(np.float32)
@@ -114,10 +118,10 @@ def test_matches_are_those_of_the_same_rounded_features(engine: GpuEngine, hw: t
     window = Window(settings.window, settings.radius)
     found = engine.matcher.match(maps[0], maps[1:], window, settings.topk)
     expected = plain.match(rounded[0], rounded[1:], window, settings.topk)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=2e-6)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
     same = [len(np.intersect1d(a, b)) for a, b in zip(found.positions, expected.positions, strict=True)]
-    # Scores closer than the grid may change places at the end of the list.
-    assert np.mean(same) > settings.topk - 0.01
+    # Scores closer than that may change places at the end of the list.
+    assert np.mean(same) > settings.topk - 0.05
 
 
 def test_points_follow_the_cpu(engine: GpuEngine, bundle: Bundle, moving: NDArray[np.uint8]) -> None:
