@@ -7,11 +7,10 @@ engine itself.
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 
 from fgvc_deploy.bundle import ParityNotRun, Payload
 from fgvc_deploy.bundle.engine_key import EngineKey
+from fgvc_deploy.gpu.encoders.engine_files import cache_folder
 from fgvc_export.lowered import gpu_file
 from fgvc_export.targets import Choice, Source, Tell
 from fgvc_export.tensorrt.builder import Plan, build_engine, version
@@ -53,7 +52,7 @@ def _key_and_plan(choice: Choice, source: Source, model_sha256: str) -> tuple[En
         )
         return key, Plan("rtx", choice.precision, profile, chip)
     key = _key_of_the_gpu_here(choice.precision, model_sha256, source.default_size)
-    cache = _cache_folder() / f"{key.chip}-tensorrt{key.runtime_version}.timing"
+    cache = cache_folder() / f"{key.chip}-tensorrt{key.runtime_version}.timing"
     return key, Plan("tensorrt", choice.precision, profile, timing_cache=cache)
 
 
@@ -79,7 +78,3 @@ def _key_of_the_gpu_here(precision: str, model_sha256: str, default_size: str) -
         driver=str(here.driver_version),
         cuda=here.cuda,
     )
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fgvc-deploy"

@@ -139,7 +139,7 @@ def test_an_engine_of_tensorrt_is_keyed_on_the_gpu_it_was_built_on(
 
     released: list[bool] = []
     plans: list[Any] = []
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("FGVC_CACHE", str(tmp_path))
     monkeypatch.setattr(engine_target, "version", lambda runtime: "10.3.0")
     monkeypatch.setattr(cuda_driver, "open_driver", Gpu)
 
@@ -153,7 +153,7 @@ def test_an_engine_of_tensorrt_is_keyed_on_the_gpu_it_was_built_on(
     assert (engine.path, engine.content) == ("engines/sm_87-tensorrt10.3.0-fp32.engine", b"engine")
     assert (key.gpu, key.driver, key.cuda) == ("Orin", "12060", "12.6")
     assert key.model_sha256 == hashlib.sha256(toy_onnx()).hexdigest()
-    assert plans[0].timing_cache == tmp_path / "fgvc-deploy" / "sm_87-tensorrt10.3.0.timing"
+    assert plans[0].timing_cache == tmp_path / "sm_87-tensorrt10.3.0.timing"
     assert plans[0].chip is None
     assert released == [True]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _timing_cache(config: Any, plan: Plan) -> Any:
 def _store(path: Path, content: bytes) -> None:
     """Whole or not at all: another export may read it at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_bytes(content)
     partial.replace(path)
 
