@@ -90,6 +90,7 @@ def test_a_backend_that_cannot_run_is_a_row_with_its_reason(
 def test_plot_of_one_sequence_has_no_interval() -> None:
     score = Score(
         dataset="planar", figure="f", unit="fraction", average=0.628, low=None, high=None, sequences={"a": 0.628},
+        matcher="native",
         cpu_s=0.05, wall_s=0.06,
     )  # fmt: skip
     row = Row(

@@ -45,7 +45,10 @@ class Case(NamedTuple):
 
 
 class Score(FrozenModel):
-    """One data set: headline figure, its average, and the 95 % interval over sequences, where there are several."""
+    """One data set: headline figure, its average, and the 95 % interval over sequences, where there are several.
+
+    `matcher` is the propagation backend that ran.
+    """
 
     dataset: str
     figure: str
@@ -54,6 +57,7 @@ class Score(FrozenModel):
     low: float | None
     high: float | None
     sequences: dict[str, float | None]
+    matcher: str
     cpu_s: float
     wall_s: float
 
@@ -131,7 +135,7 @@ def _row(case: Case, measure: Callable[[], tuple[Score, ...]]) -> Row:
         weights=case.bundle.manifest.provenance.weights,
         sha256=case.bundle.sha256,
         precision=artefact.precision or "",
-        backend=case.backend,
+        backend=case.backend.replace("+auto", f"+{scores[0].matcher}") if scores else case.backend,
         compat=case.compat,
         status="unavailable" if reason else "ok",
         reason=reason,
@@ -155,6 +159,7 @@ def score(done: Evaluation) -> Score:
         low=interval.low,
         high=interval.high,
         sequences=sequences,
+        matcher=done.configuration.matcher,
         cpu_s=cpu_per_frame(done.records),
         wall_s=sum(r.cost.wall_s for r in done.records) / max(1, sum(r.cost.frames for r in done.records)),
     )

@@ -61,7 +61,8 @@ def write_into(page: Path, matrix: Matrix) -> None:
 def measured(matrix: Matrix, plot: str) -> str:
     """Tables and plot as Markdown."""
     parts = [f"![accuracy against processor time]({plot})\n", _summary(matrix), _sequences(matrix), published_table()]
-    about = f"{matrix.machine.cpu}, {matrix.threads} threads; commit {matrix.commit[:10] or 'unknown'}; " + ", ".join(
+    threads = "one thread" if matrix.threads == 1 else f"{matrix.threads} threads"
+    about = f"{matrix.machine.cpu}, {threads}; commit {matrix.commit[:10] or 'unknown'}; " + ", ".join(
         f"{name} {version}" for name, version in matrix.versions.items()
     )
     titles = ("", "## Every combination\n\n", "## By sequence\n\n", "## Published figures and floors\n\n")

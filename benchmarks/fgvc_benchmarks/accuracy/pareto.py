@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from fgvc_benchmarks.accuracy.matrix import Row, Score
 from fgvc_benchmarks.plots import BLUE, GREY, ORANGE, STYLE
 
+TICKS = [factor * 10.0**power for power in range(-3, 2) for factor in (1, 2, 5)]
 COLOURS = {"corrected": BLUE, "reference": ORANGE}
 
 
@@ -54,9 +55,11 @@ def _panel(axes: Axes, measured: Sequence[tuple[Row, Score]]) -> None:
     first = measured[0][1]
     axes.set_title(f"{first.dataset} {first.figure}" + (", %" if first.unit == "percent" else ""), fontsize=10)
     axes.set_xscale("log")
+    axes.set_xticks(TICKS)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(min(s.cpu_s for _, s in measured) / 1.6, max(s.cpu_s for _, s in measured) * 3)
+    axes.margins(y=0.3)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("CPU-seconds a frame")
 

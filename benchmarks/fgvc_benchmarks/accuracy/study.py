@@ -48,6 +48,7 @@ VARIANTS = (
     Variant("short side 320, radius 9.5", {"radius": 9.5}, "short:320"),
     Variant("sigma 4, radius 11, memory 9", {"label_sigma": 4.0, "radius": 11.0, "memory": 9}),
     Variant("320, sigma 4, radius 11, memory 9", {"label_sigma": 4.0, "radius": 11.0, "memory": 9}, "short:320"),
+    Variant("320, sigma 3, radius 11, memory 9", {"label_sigma": 3.0, "radius": 11.0, "memory": 9}, "short:320"),
 )
 
 

@@ -22,7 +22,7 @@ from fgvc_deploy.video.source import open_source
 
 EVERY, MOST_FRAMES = 2, 24
 """Of the masks: every second frame, up to 24 of them."""
-SCENES = 8
+SCENES = 6
 HELD_OUT = tuple(name for names in SPLITS.values() for name in names)
 
 
