@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.functional_tensor import dispatch_functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import fgvc_kernels
 from fgvc_kernels.reference import AttentionOptions, attend, check_matches, window_mask
@@ -119,6 +121,25 @@ def test_shapes_are_known_without_data(device: str) -> None:
         carried = fgvc_kernels.propagate(found, torch.empty((3, 6, 7, 2), device=device))
     assert carried.shape == (6, 7, 2)
     assert carried.device.type == device
+
+
+def test_tracing_reaches_the_triton_kernels() -> None:
+    """What torch.compile sees on a GPU, traced on meta tensors: both kernels, with every argument under its name."""
+    pytest.importorskip("triton")
+
+    def step(query: torch.Tensor, keys: torch.Tensor, offsets: torch.Tensor, labels: torch.Tensor) -> Any:
+        found = torch.ops.fgvc.local_topk(query, keys, offsets, 6, 7, 3.0, "circle", 5, 0.07)
+        return torch.ops.fgvc.propagate(*found, labels)
+
+    shapes = {(42, 32): torch.float16, (3, 42, 32): torch.float16, (64,): torch.int32, (3, 42, 2): torch.float32}
+    with FakeTensorMode():
+        inputs = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes.items()]
+        graph = make_fx(dispatch_functionalize(step))(*inputs).graph
+    launches = [dict(node.kwargs) for node in graph.nodes if "triton_kernel_wrapper" in str(node.target)]
+    assert [launch["grid"] for launch in launches] == [[(1, 1, 1)], [(2, 1, 1)]]
+    assert launches[0]["kwargs"]["limit"] == 9
+    assert launches[0]["kwargs"]["blocks"] == 2
+    assert launches[1]["kwargs"]["channels"] == 2
 
 
 def test_importing_the_package_is_light() -> None:
