@@ -91,7 +91,7 @@ def _named(session: GpuSession, bundle: Bundle, name: str, threads: int | None) 
     plain, _, precision = name.partition(":")
     if plain in ("tensorrt", "rtx"):
         here = Here(session.driver.info, runtime_versions())
-        return EngineEncoder(session, bundle, fitting_engine(bundle, plain, here))
+        return EngineEncoder(session, bundle, fitting_engine(bundle, plain, here, precision))
     if plain in PROVIDERS:
         return OnnxDeviceEncoder(session, bundle, PROVIDERS[plain], precision or "fp32")
     return HostEncoder(encoders.create(bundle, plain, threads=threads, precision=precision or "fp32"))

@@ -67,7 +67,8 @@ def _encoder_obstacle(name: str, bundle: Bundle | None) -> str | None:
     try:
         engines = [engine for engine in engine_files(bundle) if engine.key.runtime == name]
         if not engines:
-            return f"the bundle has no {name} engine; export it with `--target {name}`."
+            target = "tensorrt` on the machine that runs it" if name == "tensorrt" else f"{name}:` and the chip"
+            return f"the bundle has no {name} engine; export it with `--target {target}."
         here = Here(probe.device(), runtime_versions())
     except (BackendError, BundleError) as error:
         return str(error)

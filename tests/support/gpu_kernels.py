@@ -196,23 +196,32 @@ def readout(call: Call) -> None:
         call.array("peak", call.grid[0])[p] = mean
 
 
-def mask_ranges(call: Call) -> None:
+def _ranges(call: Call) -> NDArray[np.float32]:
+    """Smallest and largest upsampled value of every class in every tile, [maps, 2, tiles]."""
     out_hw = call.values["out_height"], call.values["out_width"]
-    ranges = call.array("ranges", call.values["maps"], 2, call.grid[0])
     rows, columns = call.constants["TILE_Y"], call.constants["TILE_X"]
-    for c in range(call.grid[1]):
+    found = []
+    for c in range(call.values["maps"]):
         value = _upsample(call, c, "row_low", "col_low", out_hw)
         tiles = [
             value[y : y + rows, x : x + columns]
             for y in range(0, out_hw[0], rows)
             for x in range(0, out_hw[1], columns)
         ]
-        ranges[c] = [[t.min() for t in tiles], [t.max() for t in tiles]]
+        found.append([[t.min() for t in tiles], [t.max() for t in tiles]])
+    return np.array(found, np.float32)
+
+
+def mask_ranges(call: Call) -> None:
+    ranges = _ranges(call)
+    call.array("ranges", len(ranges), 2, call.grid[0])[: call.grid[1]] = ranges[: call.grid[1]]
 
 
 def argmax_masks(call: Call) -> None:
     out_hw, maps = (call.values["out_height"], call.values["out_width"]), call.values["maps"]
     ranges = call.array("ranges", maps, 2, call.grid[0])
+    if not np.array_equal(ranges, _ranges(call)):
+        raise IllegalAddressError("the ranges are not those of these label maps")
     best, chosen = np.full(out_hw, -np.inf, np.float32), np.zeros(out_hw, np.intp)
     for c in range(maps):
         low, high = ranges[c, 0].min(), ranges[c, 1].max()

@@ -8,6 +8,7 @@ from typing import Any
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, check_input
 from fgvc_deploy.errors import BackendError, BundleError, InputError
+from fgvc_deploy.gpu.chips import chip_of
 from fgvc_deploy.gpu.encoders.base import Planes
 from fgvc_deploy.gpu.encoders.engine_files import EngineFile, Here, engine_files, mismatch
 from fgvc_deploy.gpu.memory import DeviceBuffer
@@ -15,6 +16,8 @@ from fgvc_deploy.gpu.session import GpuSession
 
 MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 MENDS = {"rtx": "pip install 'fgvc-deploy[rtx]'", "tensorrt": "pip install 'fgvc-deploy[tensorrt]'"}
+# Precisions that an engine may have without anybody asking for it, best first.
+UNASKED = ("fp16", "fp32")
 _KINDS = {"HALF": ("fp16", 2), "FLOAT": ("fp32", 4)}
 
 
@@ -29,19 +32,31 @@ def runtime_versions() -> dict[str, str]:
     return versions
 
 
-def fitting_engine(bundle: Bundle, runtime: str, here: Here) -> EngineFile:
-    """The bundle's engine of a runtime that fits this machine; BackendError saying what mismatches."""
-    engines = [engine for engine in engine_files(bundle) if engine.key.runtime == runtime]
+def fitting_engine(bundle: Bundle, runtime: str, here: Here, precision: str = "") -> EngineFile:
+    """The bundle's engine of a runtime that fits this machine, of a precision when one is asked for.
+
+    Otherwise fp16 before fp32; int8 only when asked for.  Raises BackendError saying what mismatches.
+    """
+    wanted = (precision,) if precision else UNASKED
+    engines = [e for e in engine_files(bundle) if e.key.runtime == runtime and e.key.precision in wanted]
     reasons = []
-    for engine in engines:
+    for engine in sorted(engines, key=lambda e: wanted.index(e.key.precision)):
         reason = mismatch(engine.key, here)
         if reason is None:
             return engine
         reasons.append(f"{engine.artefact.path}: {reason}")
     raise BackendError(
-        f"The bundle has no {runtime} engine for this machine ({' | '.join(reasons) or 'it has none'}); export the "
-        f"checkpoint again here with `--target {runtime}`."
+        f"The bundle has no {' '.join((precision, runtime)).strip()} engine for this machine "
+        f"({' | '.join(reasons) or 'it has none'}); export the checkpoint again with "
+        f"`--target {target_of(runtime, here)}`."
     )
+
+
+def target_of(runtime: str, here: Here) -> str:
+    """The export target of an engine for this machine; TensorRT's has to be built on it."""
+    if runtime == "tensorrt":
+        return "tensorrt"
+    return f"{runtime}:{chip_of(here.device.compute_capability) if here.device else 'sm_89'}"
 
 
 class EngineEncoder:
@@ -65,8 +80,8 @@ class EngineEncoder:
             self._context = self._engine.create_execution_context() if self._engine is not None else None
         if self._context is None:
             raise BackendError(
-                f"{MODULES[engine.key.runtime]} cannot load {self._where} here; export the checkpoint again on this "
-                f"machine with `--target {engine.key.runtime}`, or use --backend onnxruntime-cuda+gpu."
+                f"{MODULES[engine.key.runtime]} cannot load {self._where} here; export the checkpoint again with "
+                "this version of it, or use --backend onnxruntime-cuda+gpu."
             )
         self._input, self._output, kind = self._tensors(trt)
         self._kind, self._item = _KINDS[kind]

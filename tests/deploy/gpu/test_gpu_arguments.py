@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from fgvc_deploy.errors import FgvcError
 from fgvc_deploy.gpu import packing, plans, readout_plans
 from fgvc_deploy.gpu.metadata import KernelMetadata
+from fgvc_deploy.pipeline import mask_frames
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
+from fgvc_deploy.trackers.masks import MaskTracker
 from gpu_bundles import kernel_table
 
 from .conftest import Engines
@@ -28,17 +32,24 @@ POINT_KERNELS = (
     "readout_bounds",
     "readout",
 )
+MASK_KERNELS = ("mask_ranges", "argmax_masks")
 FRAMES = 6
 # Two points of one group, then a second group, so that single and merged matching both run.
 QUERIES = QUERIES_TYX[:2]
 # Shifts that change nothing: the neighbour is equal, or any number of frames from the whole list on is one split.
-HARMLESS = {("local_topk", "frames"), ("local_topk", "frames_per_split")}
+# A mask's kernel needs the height only for the row below the last, which weighs 0.
+HARMLESS = {
+    ("local_topk", "frames"),
+    ("local_topk", "frames_per_split"),
+    ("mask_ranges", "height"),
+    ("argmax_masks", "height"),
+}
 
 
-def _shifts() -> list[tuple[str, str, str]]:
-    """Every argument of every kernel, with its neighbour of the same size and kind."""
+def _shifts(kernels: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Every argument of some kernels, with its neighbour of the same size and kind."""
     found = []
-    for kernel in POINT_KERNELS:
+    for kernel in kernels:
         parameters = TABLE[kernel][0]
         for (name, kind, _), (other, other_kind, _) in itertools.pairwise(parameters):
             if kind.startswith("*") == other_kind.startswith("*"):
@@ -47,27 +58,45 @@ def _shifts() -> list[tuple[str, str, str]]:
 
 
 def test_there_are_many_shifts() -> None:
-    assert len(_shifts()) > 30
+    assert len(_shifts(POINT_KERNELS + MASK_KERNELS)) > 50
 
 
-@pytest.mark.parametrize(("kernel", "name", "other"), _shifts())
+@contextmanager
+def _shifted(kernel: str, name: str, other: str) -> Iterator[None]:
+    """While this lasts, launches of a kernel are given one argument's value in the place of its neighbour's."""
+
+    def pack(metadata: KernelMetadata, values: dict[str, Any]) -> bytes:
+        return packing.pack(metadata, values | {name: values[other]} if metadata.kernel == kernel else values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plans, readout_plans):
+            patch.setattr(module, "pack", pack)
+        yield
+
+
+@pytest.mark.parametrize(("kernel", "name", "other"), _shifts(POINT_KERNELS))
 def test_a_shifted_argument_is_noticed(
-    engines: Engines, clip: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, kernel: str, name: str, other: str
+    engines: Engines, clip: NDArray[np.uint8], kernel: str, name: str, other: str
 ) -> None:
     cpu, gpu = engines()
     expected = tracks(clip[:FRAMES], cpu, QUERIES)
-
-    def shifted(metadata: KernelMetadata, values: dict[str, Any]) -> bytes:
-        if metadata.kernel == kernel:
-            values = values | {name: values[other]}
-        return packing.pack(metadata, values)
-
-    for module in (plans, readout_plans):
-        monkeypatch.setattr(module, "pack", shifted)
-    try:
+    found = None
+    with _shifted(kernel, name, other), suppress(FgvcError, ValueError):
         found = tracks(clip[:FRAMES], gpu, QUERIES)
-    except (FgvcError, ValueError):
-        found = None
-    monkeypatch.undo()
     noticed = found is None or not np.allclose(found, expected, atol=SAME_PX, equal_nan=True)
     assert noticed != ((kernel, name) in HARMLESS)
+
+
+@pytest.mark.parametrize(("kernel", "name", "other"), _shifts(MASK_KERNELS))
+def test_a_shifted_argument_of_a_mask_is_noticed(
+    engines: Engines, clip: NDArray[np.uint8], kernel: str, name: str, other: str
+) -> None:
+    cpu, gpu = engines()
+    first = np.zeros(clip.shape[1:3], np.uint8)
+    first[8:20, 10:25], first[15:30, 28:40] = 3, 7
+    expected = [r.mask for r in mask_frames(clip[:3], MaskTracker(cpu, first))]
+    found = None
+    with _shifted(kernel, name, other), suppress(FgvcError, ValueError):
+        found = [r.mask for r in mask_frames(clip[:3], MaskTracker(gpu, first))]
+    noticed = found is None or (np.stack(found) != np.stack(expected)).mean() > 1e-3
+    assert noticed or (kernel, name) in HARMLESS

@@ -64,7 +64,16 @@ def test_what_mismatches_is_said(tmp_path: Path, change: dict[str, Any], said: s
     bundle = _bundle(tmp_path, KEY.model_copy(update=change))
     with pytest.raises(BackendError, match=said) as caught:
         fitting_engine(bundle, "rtx", HERE)
-    assert "--target rtx" in str(caught.value)
+    assert "--target rtx:sm_87" in str(caught.value)
+
+
+def test_int8_only_when_asked_for(tmp_path: Path) -> None:
+    keys = [KEY.model_copy(update={"precision": precision}) for precision in ("int8", "fp32", "fp16")]
+    bundle = _bundle(tmp_path, *keys)
+    assert fitting_engine(bundle, "rtx", HERE).key.precision == "fp16"
+    assert fitting_engine(bundle, "rtx", HERE, "int8").key.precision == "int8"
+    with pytest.raises(BackendError, match="no int8 tensorrt engine"):
+        fitting_engine(bundle, "tensorrt", HERE, "int8")
 
 
 def test_an_engine_without_its_key_is_refused(tmp_path: Path) -> None:
