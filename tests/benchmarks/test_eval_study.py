@@ -86,6 +86,9 @@ def test_study_continues_across_commits_and_writes_paired_differences(
     assert first is not None
     assert second is not None
     assert gain.mean == pytest.approx(second - first)
+    shown = study_page.table(record).splitlines()
+    assert shown[2].startswith("| as shipped | ")
+    assert shown[3].split("|")[3:6] == ["  ", "  ", "  "]  # nothing was measured there
 
 
 def test_logistic_fit_finds_the_weights_that_made_the_data() -> None:

@@ -3,7 +3,8 @@
     python -m fgvc_benchmarks.accuracy.study --data ../shared/data [--model BUNDLE] [--seconds 140]
 
 Every variant of `VARIANTS` is tracked on every clip of `study_clips.py`; a run stops after `--seconds` and the next
-one continues.  When nothing is left, benchmarks/results/settings.json and docs/settings.md are written.
+one continues.  When nothing is left, or with `--page`, benchmarks/results/settings.json and docs/settings.md are
+written.
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=None, help="bundle; default: the one shipped")
     parser.add_argument("--records", type=Path, default=RECORDS, help="file of records, continued")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
+    parser.add_argument("--page", action="store_true", help="write record and page even if something is left")
     arguments = parser.parse_args()
     # One thread, so that processor seconds are comparable and nothing spins.
     model = fgvc_deploy.load(arguments.model, threads=1)
     done, left = run_study(model, arguments.data, arguments.records, arguments.seconds)
     print(f"{len(done)} pieces measured, {left} left")
-    if not left:
+    if done and (arguments.page or not left):
         from fgvc_benchmarks.accuracy.study_page import write_page
 
         write_page(done)

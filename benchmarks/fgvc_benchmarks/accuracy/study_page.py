@@ -96,12 +96,14 @@ def table(record: StudyRecord) -> str:
 
 
 def difference(record: StudyRecord, name: str, base: str, dataset: str, figure: str) -> MeanInterval:
-    """Mean difference of a variant to another over the same clips."""
+    """Mean difference of a variant to another over the clips that both have.  Raises ValueError without any."""
     ours, theirs = (_values(record, variant, dataset, figure) for variant in (name, base))
     return mean_interval([ours[clip] - theirs[clip] for clip in ours if clip in theirs])
 
 
 def _cell(record: StudyRecord, name: str, base: str, dataset: str, figure: str) -> str:
+    if not _values(record, name, dataset, figure):
+        return ""
     if name == base:
         return mean_interval(list(_values(record, name, dataset, figure).values())).text(scale=100)
     gain = difference(record, name, base, dataset, figure)
