@@ -72,7 +72,7 @@ def parse_baseline(text: str) -> Baseline:
             variant: {chip: StaticFigures(**row) for chip, row in rows.items()}
             for variant, rows in raw["figures"].items()
         }
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise AotError(f"The baseline is damaged ({error!r}); write it anew with `{REWRITE}`.") from error
     return Baseline(raw["versions"], raw["constexprs"], figures)
 

@@ -83,4 +83,4 @@ def test_the_command_checks_one_kernel(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["check", "--kernel", "propagate.resnet18_d1", "--chip", "sm_87"]) == 0
     assert "0 gates broken" in capsys.readouterr().out
     assert main(["check", "--kernel", "nothing"]) == 2
-    assert "no kernel 'nothing'; choose from: local_topk.resnet18_d1" in capsys.readouterr().err
+    assert "no kernel 'nothing'; choose from: normalise.resnet18_d1" in capsys.readouterr().err
