@@ -86,8 +86,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=4,
             channels=240,
             preprocess=_IMAGENET,
-            propagation=Propagation(radius=7.5),
-            default_size="short:256",
+            propagation=Propagation(radius=10.0, temperature=0.1, memory=9, label_sigma=3.0),
+            default_size="short:320",
         ),
     )
 }
