@@ -8,47 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.driver import DeviceInfo, Grid
-from fgvc_deploy.gpu.faults import RETRY_CPU, cuda_error
-
-MISSING = "cuda-python is not installed; install it with `pip install 'fgvc-deploy[gpu]'`."
-NO_DRIVER = (
-    "No NVIDIA driver was found: libcuda cannot be loaded; install the NVIDIA driver (in a container, start it with "
-    f"--gpus all), or {RETRY_CPU}."
-)
-
-
-def bindings() -> Any:
-    """The module cuda.bindings.driver; BackendError when it is missing."""
-    try:
-        from cuda.bindings import driver
-    except ImportError as error:
-        absent = error.name in ("cuda", "cuda.bindings", None)
-        raise BackendError(MISSING if absent else f"cuda-python cannot be imported here ({error}).") from None
-    return driver
+from fgvc_deploy.gpu.cuda_bindings import NO_DRIVER, bindings, describe, unknown_code, value_of
+from fgvc_deploy.gpu.driver import Grid
 
 
 def open_driver(ordinal: int = 0) -> CudaDriver:
     """Start the driver and take the GPU `ordinal`; BackendError, one sentence, when there is none."""
     cuda = bindings()
     try:
-        _value(cuda, cuda.cuInit(0), "start the driver")
+        value_of(cuda, cuda.cuInit(0), "start the driver")
     except RuntimeError as error:
         # cuda.pathfinder's DynamicLibNotFoundError is a RuntimeError; older bindings raise that itself.
         raise BackendError(NO_DRIVER) from error
     return CudaDriver(cuda, ordinal)
-
-
-def _value(cuda: Any, answer: tuple[Any, ...], doing: str) -> Any:
-    """What follows the status in an answer of the bindings; raises CudaError unless it is success."""
-    status, *values = answer
-    if status != cuda.CUresult.CUDA_SUCCESS:
-        named, name = cuda.cuGetErrorName(status)
-        told, text = cuda.cuGetErrorString(status)
-        known = named == cuda.CUresult.CUDA_SUCCESS and name
-        detail = text.decode() if told == cuda.CUresult.CUDA_SUCCESS and text else ""
-        raise cuda_error(int(status), name.decode() if known else "unknown error", doing, detail)
-    return values[0] if len(values) == 1 else tuple(values)
 
 
 class CudaDriver:
@@ -57,36 +29,15 @@ class CudaDriver:
     def __init__(self, cuda: Any, ordinal: int) -> None:
         self._cuda = cuda
         self._device = self._ask("take the GPU", cuda.cuDeviceGet, ordinal)
-        self.info = self._describe(ordinal)
+        self.info = describe(cuda, self._device, ordinal)
         self._context = self._ask("open a context on the GPU", cuda.cuDevicePrimaryCtxRetain, self._device)
 
     def _ask(self, doing: str, function: Any, *arguments: Any) -> Any:
-        return _value(self._cuda, function(*arguments), doing)
-
-    def _describe(self, ordinal: int) -> DeviceInfo:
-        cuda, device, doing = self._cuda, self._device, "describe the GPU"
-
-        def attribute(name: str) -> int:
-            return int(
-                self._ask(
-                    doing,
-                    cuda.cuDeviceGetAttribute,
-                    getattr(cuda.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}"),
-                    device,
-                )
-            )
-
-        uuid = self._ask(doing, cuda.cuDeviceGetUuid, device).bytes
-        return DeviceInfo(
-            ordinal,
-            self._ask(doing, cuda.cuDeviceGetName, 128, device).split(b"\0")[0].decode(errors="replace"),
-            uuid.hex(),
-            (attribute("COMPUTE_CAPABILITY_MAJOR"), attribute("COMPUTE_CAPABILITY_MINOR")),
-            int(self._ask(doing, cuda.cuDeviceTotalMem, device)),
-            attribute("MULTIPROCESSOR_COUNT"),
-            attribute("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"),
-            int(self._ask(doing, cuda.cuDriverGetVersion)),
-        )
+        try:
+            answer = function(*arguments)
+        except ValueError as error:
+            raise unknown_code(doing, error) from error
+        return value_of(self._cuda, answer, doing)
 
     @contextmanager
     def current(self) -> Iterator[None]:

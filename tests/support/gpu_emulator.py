@@ -21,7 +21,8 @@ import numpy as np
 
 from fgvc_deploy.gpu.driver import DeviceInfo, Grid
 from fgvc_deploy.gpu.faults import cuda_error
-from gpu_kernels import KERNELS, Call
+from gpu_call import Call
+from gpu_kernels import KERNELS
 from gpu_memory import EmulatedMemory
 
 MAGIC = b"\x7fFAKECUBIN"

@@ -132,10 +132,16 @@ def test_every_call_reaches_the_driver_as_meant(stub: Path, tmp_path: Path) -> N
         ("cuModuleLoadData=209", "CUDA could not load a kernel: the kernel was compiled for another chip"),
         ("cuLaunchKernel=719", "launch the kernel stub: a kernel stopped (CUDA_ERROR_LAUNCH_FAILED, code 719)"),
         ("cuMemAlloc_v2=2", "get 0.0 MB for a: the GPU's memory is exhausted"),
-        ("cuStreamSynchronize=918", "could not wait: what the driver says (CUDA_ERROR_OTHER, code 918)"),
+        ("cuStreamSynchronize=912", "could not wait: what the driver says (CUDA_ERROR_OTHER, code 912)"),
     ],
 )
 def test_failures_are_sentences(stub: Path, tmp_path: Path, fail: str, said: str) -> None:
     found, _ = _run(stub, tmp_path, fail)
     assert said in str(found["error"])
     assert found["code"] == int(fail.partition("=")[2])
+
+
+def test_a_status_newer_than_the_bindings_is_a_sentence_too(stub: Path, tmp_path: Path) -> None:
+    found, _ = _run(stub, tmp_path, "cuStreamSynchronize=9999")
+    assert "pip install -U cuda-python" in str(found["error"])
+    assert found["code"] == 999

@@ -15,7 +15,7 @@ import pytest
 from fgvc_deploy.bundle import Bundle, Payload, open_bundle, write_bundle
 from fgvc_deploy.doctor import diagnose
 from fgvc_deploy.errors import BackendError, BundleError, InputError
-from fgvc_deploy.gpu import cuda_driver, probe
+from fgvc_deploy.gpu import cuda_bindings, cuda_driver, probe
 from fgvc_deploy.gpu.create import create_engine
 from fgvc_deploy.gpu.images import kernel_images, pick
 from fgvc_deploy.model import DEFAULT_BUNDLE, Model, split_backend
@@ -51,7 +51,7 @@ def bundle(tmp_path: Path) -> Bundle:
 @without_gpu
 @pytest.mark.parametrize("backend", ["gpu", "onnxruntime+gpu", "rtx+gpu"])
 def test_tracking_ends_with_one_sentence(bundle: Bundle, backend: str) -> None:
-    with pytest.raises(BackendError, match=cuda_driver.NO_DRIVER[:30] if CUDA_PYTHON else "pip install") as caught:
+    with pytest.raises(BackendError, match=cuda_bindings.NO_DRIVER[:30] if CUDA_PYTHON else "pip install") as caught:
         Model(bundle).point_tracker(backend=backend)
     assert "\n" not in str(caught.value)
 
@@ -136,7 +136,7 @@ def test_nothing_of_the_gpu_is_imported_unless_asked_for() -> None:
 
 
 def _names_used() -> list[str]:
-    source = Path(cuda_driver.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(str(m.__file__)).read_text(encoding="utf-8") for m in (cuda_driver, cuda_bindings))
     return sorted(set(re.findall(r"\b_?cuda\.(cu[A-Z]\w+|CU\w+)", source)))
 
 
