@@ -16,8 +16,8 @@ from fgvc_export.targets import Choice, Source, Tell
 from fgvc_export.tensorrt.builder import Plan, build_engine, version
 from fgvc_export.tensorrt.profiles import profile_for
 
-NOT_RUN = {"rtx": "no GPU", "tensorrt": "an export runs no engines, `make test-gpu` does"}
-# What the tests that need a GPU measure.
+NOT_RUN = {"rtx": "no GPU", "tensorrt": "an export runs no engines"}
+# What is to be measured where there is a GPU.
 FIGURES = ("feature_cosine_min", "match_recall", "track_p95")
 
 
