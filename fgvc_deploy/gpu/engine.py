@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.gpu import plans
-from fgvc_deploy.gpu.arena import FeatureArena
+from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder, Planes
+from fgvc_deploy.gpu.feature_map import DeviceFeatureMap
 from fgvc_deploy.gpu.kernel_set import Kernel
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
 from fgvc_deploy.gpu.propagator import GpuPropagator
+from fgvc_deploy.gpu.results import Results
 from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.steps import Download
 from fgvc_deploy.gpu.upload import Uploader
-from fgvc_deploy.propagation.base import FeatureMap
+from fgvc_deploy.propagation.base import FeatureMap, Float32Array
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator
 
@@ -61,7 +64,22 @@ class GpuEngine(Engine):
         kernel = self._normaliser(planes)
         launch = plans.normalise(kernel, features=planes.address, pixels=pixels, out=features.address)
         self.session.steps.run((launch,))
-        return FeatureMap(planes.hw, np.empty((0, self.encoder_settings.channels), np.float32), features)
+        return DeviceFeatureMap(planes.hw, features, self._fetch)
+
+    def _fetch(self, features: DeviceFeatures) -> Float32Array:
+        """Features of a frame on the host, float32 [H*W, C]; bf16 has no NumPy type and is widened by its bits."""
+        kind, channels = self.kernels.feature_kind, self.encoder_settings.channels
+        size = features.arena.frame_bytes
+        with self.session.working():
+            results = Results(self.session)
+            host = results.host(size)
+            results.run((Download(host, features.address, size),))
+            raw = results.wait()[:size].copy()
+            results.close()
+        if kind == "bf16":
+            wide: Float32Array = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+            return wide.reshape(-1, channels)
+        return raw.view({"fp16": np.float16, "fp32": np.float32}[kind]).astype(np.float32).reshape(-1, channels)
 
     def _normaliser(self, planes: Planes) -> Kernel:
         types = {"features": f"*{planes.kind}", "out": f"*{self.kernels.feature_kind}"}

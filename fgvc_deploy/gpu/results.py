@@ -39,7 +39,8 @@ class Results:
         return self._pinned.array
 
     def close(self) -> None:
-        """Free the memory; nothing may be on its way into it."""
+        """Free memory and event, which ends the use of this object; nothing may be on its way."""
+        self._session.drop(self._done)
         if self._pinned is not None:
             self._session.unpin(self._pinned)
             self._pinned = None

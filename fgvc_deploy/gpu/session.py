@@ -90,10 +90,16 @@ class GpuSession:
             array.close()
 
     def event(self) -> int:
-        """An event that lives as long as the session."""
+        """An event that lives as long as the session, or until it is given to `drop`."""
         with self.working() as driver:
             self._events.append(driver.create_event())
             return self._events[-1]
+
+    def drop(self, event: int) -> None:
+        """Free an event that nobody waits for."""
+        with self.working() as driver:
+            self._events.remove(event)
+            driver.destroy_event(event)
 
     def wait(self, event: int, doing: str) -> None:
         """Wait until the GPU has passed an event; others may enqueue meanwhile."""

@@ -37,4 +37,5 @@ class Uploader:
         for turn, pinned in enumerate(self._pinned):
             self._session.driver.wait_event(self._copied[turn], "wait for a frame to reach the GPU")
             self._session.unpin(pinned)
+            self._session.drop(self._copied[turn])
         self._device.release()

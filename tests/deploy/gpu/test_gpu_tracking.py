@@ -16,6 +16,7 @@ from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import BackendError
 from fgvc_deploy.gpu.engine import GpuEngine
 from fgvc_deploy.pipeline import mask_frames, point_frames
+from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
 from gpu_emulator import EmulatedDriver
@@ -143,6 +144,32 @@ def test_two_sessions_and_two_trackers(engines: Engines, clip: Clip) -> None:
             trackers.pop()
         np.testing.assert_allclose(steps[0], expected[0][0, t], atol=SAME_PX)
         np.testing.assert_allclose(steps[1], expected[1][0, t], atol=SAME_PX)
+
+
+@pytest.mark.parametrize(("feature", "close"), [("fp32", 1e-6), ("fp16", 2.0**-11)])
+def test_features_can_be_looked_at(engines: Engines, clip: Clip, feature: str, close: float) -> None:
+    """For benchmarks and checks; fp16 rounds each to 11 bits."""
+    maps = []
+    for engine in engines(feature=feature):
+        tracker = PointTracker(engine)
+        tracker.open(clip[0])
+        maps.append(tracker.encode(clip[0]))
+    np.testing.assert_allclose(maps[1].unit, maps[0].unit, atol=close)
+    assert maps[0].hw == maps[1].hw
+
+
+def test_matching_and_looking_leave_nothing_behind(engines: Engines, driver: EmulatedDriver) -> None:
+    cpu, gpu = engines()
+    maps = [gpu.matcher.prepare(np.random.default_rng(i).normal(size=(9, 13, 80)).astype(np.float32)) for i in (0, 1)]
+    window = Window("circle", 4.0)
+    found = gpu.matcher.match(maps[0], maps[1:], window, 10)
+    alive = driver.alive()
+    for _ in range(3):
+        found = gpu.matcher.match(maps[0], maps[1:], window, 10)
+    assert driver.alive() == alive
+    expected = cpu.matcher.match(maps[0], maps[1:], window, 10)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    np.testing.assert_array_equal(found.positions, expected.positions)
 
 
 def test_features_of_the_cpu_are_refused(engines: Engines, clip: Clip) -> None:
