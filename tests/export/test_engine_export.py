@@ -70,7 +70,7 @@ def check_engine(bundle: Bundle, chip: str, precision: str) -> None:
 
 
 def test_the_file_behind_an_engine_passes_the_gate_once_or_nothing_is_written(
-    known_fp32: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Choice] = []
 
@@ -79,16 +79,15 @@ def test_the_file_behind_an_engine_passes_the_gate_once_or_nothing_is_written(
         raise ParityError("too far")
 
     monkeypatch.setattr(gates, "encoder_gate", gate)
-    monkeypatch.setattr(gates, "gpu_file", lambda source: known_fp32)
+    monkeypatch.setattr(gates, "gpu_file", lambda source: toy_onnx())
     monkeypatch.setattr(engine_target, "build_engine", lambda *_: pytest.fail("an engine was built"))
     with pytest.raises(ParityError, match="too far"):
         export_bundle(None, tmp_path / "bundle", arch="edge_lite0", targets=("rtx:sm_86",))
     assert [(choice.row.name, choice.precision) for choice in seen] == [("onnx", "fp16")]
     assert list(tmp_path.iterdir()) == []
     shared: dict[str, Any] = {}
-    passed = gates.remember_gated
     source = toy_source("fp16", shared)
-    passed(Choice(TARGETS["onnx"], "fp16"), source)
+    gates.remember_gated(Choice(TARGETS["onnx"], "fp16"), source)
     gates.engine_gate(Choice(TARGETS["rtx:sm_89"], "fp16"), source, Any, lambda *_: None)  # type: ignore[arg-type]
     assert len(seen) == 1
 
