@@ -11,7 +11,7 @@ from typing import Any
 
 from fgvc_deploy.bundle import BundleDraft, Payload, Provenance
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
-from gpu_emulator import fake_cubin
+from gpu_handles import fake_cubin
 
 Parameters = list[tuple[str, str, int]]
 _SIZES = {"i32": 4, "fp32": 4}

@@ -18,7 +18,8 @@ from fgvc_deploy.gpu.select import bundle_notes, states
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from gpu_bundles import gpu_draft
-from gpu_emulator import ORIN, EmulatedDriver
+from gpu_emulator import EmulatedDriver
+from gpu_handles import ORIN
 
 ENCODER = EncoderSettings(arch="toy", stride=4, channels=32)
 KEY = EngineKey(

@@ -20,7 +20,8 @@ from fgvc_deploy.gpu.memory import DevicePool
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.points import PointTracker
 from gpu_bundles import gpu_draft
-from gpu_emulator import EmulatedDriver, device
+from gpu_emulator import EmulatedDriver
+from gpu_handles import device
 from toy_encoder import toy_onnx
 
 from .conftest import Engines
