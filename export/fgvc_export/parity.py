@@ -28,6 +28,7 @@ from fgvc_export.clip import Clip
 # The smallest, odd and even sides, wide and high, and the size of the published evaluations.
 SIZES = ((32, 32), (33, 47), (75, 101), (130, 97), (256, 256))
 GRID = 8
+DRAWS = 8
 
 
 class Setup(NamedTuple):
@@ -93,9 +94,9 @@ class RoundingNoise:
     # Relative, per value; fp32 encoders of one network differ by 6e-7 to 6e-6 per pixel.
     SIZE = 3e-6
 
-    def __init__(self, encoder: EncoderBackend) -> None:
+    def __init__(self, encoder: EncoderBackend, seed: int = 0) -> None:
         self._encoder = encoder
-        self._rng = np.random.default_rng(0)
+        self._rng = np.random.default_rng(seed)
 
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
@@ -115,13 +116,19 @@ def track_figures(
     track = track or track_points
     xy = grid_points(clip.frames[0].shape[0], clip.frames[0].shape[1])
     theirs, mine = (track(encoder, setup, clip, xy) for encoder in (reference, ours))
-    return judge_tracks(mine, theirs, lambda: track(RoundingNoise(reference), setup, clip, xy), clip, precision)
+    return judge_tracks(
+        mine, theirs, lambda seed: track(RoundingNoise(reference, seed), setup, clip, xy), clip, precision
+    )
 
 
 def judge_tracks(
-    mine: Float32Array, theirs: Float32Array, noisy: Callable[[], Float32Array], clip: Clip, precision: str
+    mine: Float32Array, theirs: Float32Array, noisy: Callable[[int], Float32Array], clip: Clip, precision: str
 ) -> list[ParityFigure]:
-    """Both figures of tracks [T, P, 2] beside the reference's; `noisy` is asked for when one is over its budget."""
+    """Both figures of tracks [T, P, 2] beside the reference's.
+
+    `noisy(seed)`, the reference's own tracks with rounding noise, is asked for when a figure is over its budget.  A
+    read-out tie flips in some draws only, so there may be up to `DRAWS` of them; the largest figure counts.
+    """
     # Points that stay where they are would agree by doing nothing; the manifest shows that they moved.
     moved = float(np.median(np.linalg.norm(theirs[-1] - theirs[0], axis=1)))
     detail = f"{clip.describe()}, {theirs.shape[1]} points, moved {moved:.2g} px (median)"
@@ -129,8 +136,14 @@ def judge_tracks(
     figures = [judge(name, precision, value, detail) for name, value in distances.items()]
     if all(figure.passed for figure in figures):
         return figures
-    noise = _distances(noisy(), theirs)
-    return [judge(name, precision, value, detail, noise[name]) for name, value in distances.items()]
+    noise = dict.fromkeys(distances, 0.0)
+    for seed in range(DRAWS):
+        drawn = _distances(noisy(seed), theirs)
+        noise = {name: float(np.fmax(noise[name], drawn[name])) for name in noise}
+        figures = [judge(name, precision, value, detail, noise[name]) for name, value in distances.items()]
+        if all(figure.passed for figure in figures):
+            break
+    return figures
 
 
 def _distances(tracks: Float32Array, reference: Float32Array) -> dict[str, float]:

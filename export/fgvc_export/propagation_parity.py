@@ -71,7 +71,7 @@ def propagation_track_figures(
     theirs = track_points(reference, setup, clip, xy)
     mine = track_points(reference, setup, clip, xy, OnnxGraphBackend(content, where=WHERE))
     return judge_tracks(
-        mine, theirs, lambda: track_points(RoundingNoise(reference), setup, clip, xy), clip, PRECISION
+        mine, theirs, lambda seed: track_points(RoundingNoise(reference, seed), setup, clip, xy), clip, PRECISION
     )
 
 

@@ -13,7 +13,15 @@ from fgvc_deploy.errors import InputError, ParityError
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from fgvc_export.budgets import BUDGETS, enforce, judge
 from fgvc_export.clip import MAX_FRAMES, load_clip, source_name
-from fgvc_export.parity import Setup, feature_figures, grid_points, track_figures, track_points, worst_cosine
+from fgvc_export.parity import (
+    Setup,
+    feature_figures,
+    grid_points,
+    judge_tracks,
+    track_figures,
+    track_points,
+    worst_cosine,
+)
 from fgvc_export.synthetic_clip import synthetic_clip
 
 Float32Array = NDArray[np.float32]
@@ -133,6 +141,23 @@ def test_tied_matches_raise_the_budget_instead_of_blaming_the_export() -> None:
     figures = track_figures(PatchEncoder(flat=True, noise=3e-6), PatchEncoder(flat=True), SETUP, CLIP, "fp32")
     assert all("rounding noise alone gives" in figure.detail for figure in figures)
     assert all(figure.passed for figure in figures)
+
+
+def test_a_tie_that_flips_in_few_draws_of_noise_is_found() -> None:
+    theirs = np.zeros((3, 4, 2), np.float32)
+    theirs[-1] = 5
+    flipped = theirs.copy()
+    flipped[1, 2, 0] += 0.4
+    asked = []
+
+    def noisy(seed: int) -> NDArray[np.float32]:
+        asked.append(seed)
+        return flipped if seed == 5 else theirs
+
+    figures = judge_tracks(flipped, theirs, noisy, CLIP, "fp32")
+    assert all(figure.passed for figure in figures)
+    assert asked == list(range(6))
+    assert not all(figure.passed for figure in judge_tracks(flipped, theirs, lambda seed: theirs, CLIP, "fp32"))
 
 
 def test_the_tracker_follows_the_synthetic_motion() -> None:
