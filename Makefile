@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types imports check parity lowest wheel clean
+.PHONY: help setup test lint types imports check parity gates test-gpu lowest wheel clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ check: lint types imports test  ## everything CI checks, in the present environm
 
 parity:  ## run the parity tests and rewrite docs/parity.md
 	$(VENV)/bin/python -m fgvc_benchmarks.parity
+
+gates:  ## recompile every GPU kernel for every chip and compare with the baseline (3 CPU-minutes)
+	$(VENV)/bin/python -m fgvc_kernels.aot check
+
+test-gpu:  ## everything that needs a GPU, into gpu-report.json
+	$(VENV)/bin/python -m fgvc_benchmarks.gpu_report
 
 lowest:  ## test the runtime with the oldest packages it allows
 	.ci/lowest
