@@ -67,18 +67,67 @@ def test_the_best_keys(backend: PropagationBackend, frames: object, hw: tuple[in
     check(found, maps, window, 10)
 
 
-def test_fewer_keys_than_k(backend: PropagationBackend) -> None:
-    """A corner of one key frame has three keys; what is missing comes last, as -inf and 0."""
+@pytest.mark.parametrize("keys", [1, 2])
+def test_fewer_keys_than_k(backend: PropagationBackend, keys: int) -> None:
+    """A corner of one key frame has four keys; what is missing comes last, as -inf and 0."""
     window = Window("circle", 1.5)
-    found, maps = matched(backend, random_frames((6, 7), 2), window, 20)
+    found, maps = matched(backend, random_frames((6, 7), keys + 1), window, 20)
     check(found, maps, window, 20)
     counts = np.isfinite(found.scores).sum(axis=1).reshape(6, 7)
-    assert counts[0, 0] == 4
-    assert counts[0, 3] == 6
-    assert counts[3, 3] == 9
+    assert counts[0, 0] == 4 * keys
+    assert counts[0, 3] == 6 * keys
+    assert counts[3, 3] == 9 * keys
     missing = np.isneginf(found.scores)
     assert (found.positions[missing] == 0).all()
     np.testing.assert_array_equal(missing, np.arange(20) >= counts.reshape(-1, 1))
+
+
+def test_identical_features_everywhere(backend: PropagationBackend) -> None:
+    """Every key ties with every other, over more than one tile."""
+    window = Window("circle", 15.0)
+    found, maps = matched(backend, np.full((3, 40, 41, 5), 3.0, np.float32), window, 10)
+    check(found, maps, window, 10)
+    np.testing.assert_allclose(found.scores, 1, rtol=0, atol=TOLERANCE)
+
+
+def test_a_few_distinct_features(backend: PropagationBackend) -> None:
+    """Ties by the hundred: values must be right, whichever of the equal keys are named."""
+    rng = np.random.default_rng(2)
+    palette = rng.standard_normal((3, 6)).astype(np.float32)
+    window = Window("circle", 7.5)
+    found, maps = matched(backend, palette[rng.integers(0, 3, (4, 21, 22))], window, 10)
+    check(found, maps, window, 10)
+
+
+def test_a_key_frame_listed_twice(backend: PropagationBackend) -> None:
+    """The reference's habit (goldens item 12): every key ties with itself, and both are counted."""
+    query, key = (backend.prepare(frame) for frame in random_frames((19, 18), 2))
+    window = Window("circle", 4.0)
+    twice = backend.match(query, [key, key], window, 10)
+    check(twice, [query, key, key], window, 10)
+    once = backend.match(query, [key], window, 5)
+    np.testing.assert_array_equal(twice.scores, np.repeat(once.scores, 2, axis=1))
+
+
+def test_zero_features_match_everything_equally(backend: PropagationBackend) -> None:
+    """Zero features normalise to zero: cosine 0 with every key; tiny ones are no zeros."""
+    features = np.random.default_rng(4).standard_normal((3, 10, 11, 4)).astype(np.float32)
+    features[0, 4:7, 4:7] = 0
+    features[1:, 2:5] = 1e-30
+    window = Window("circle", 3.0)
+    found, maps = matched(backend, features, window, 10)
+    check(found, maps, window, 10)
+    assert (found.scores.reshape(10, 11, 10)[5, 5] == 0).all()
+
+
+def test_inputs_are_left_alone(backend: PropagationBackend) -> None:
+    raw = random_frames((12, 9), 3)
+    query, *keys = maps = [backend.prepare(frame) for frame in raw]
+    np.testing.assert_array_equal(raw, random_frames((12, 9), 3))
+    before = [frame.unit.copy() for frame in maps]
+    backend.match(query, keys, Window("circle", 4.0), 3)
+    for frame, unit in zip(maps, before, strict=True):
+        np.testing.assert_array_equal(frame.unit, unit)
 
 
 def test_types_and_shapes(backend: PropagationBackend) -> None:
