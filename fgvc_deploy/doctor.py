@@ -64,7 +64,7 @@ def diagnose(bundle_path: Path | None) -> Diagnosis:
     if problem is None and all(state.reason for state in states):
         problem = "no encoder backend can run here; see the reasons above."
     states += [BackendState(*state) for state in gpu_states(bundle)]
-    states += [BackendState("propagation", e.name, _with_mend(e.check(bundle), e.mend)) for e in PROPAGATION_BACKENDS]
+    states += [BackendState("propagation", e.name, e.check(bundle)) for e in PROPAGATION_BACKENDS]
     notes = tuple(bundle_notes(bundle)) if bundle else ()
     return Diagnosis(_machine(), {name: _version(name) for name in PACKAGES}, states, bundle, problem, notes)
 
@@ -76,10 +76,6 @@ def _open(path: Path | None) -> tuple[Bundle | None, str | None]:
         return open_bundle(path or DEFAULT_BUNDLE), None
     except BundleError as error:
         return None, str(error)
-
-
-def _with_mend(reason: str | None, mend: str) -> str | None:
-    return f"{reason}; {mend}" if reason else None
 
 
 def _version(package: str) -> str | None:

@@ -25,13 +25,13 @@ SETTINGS = {"radius", "square", "topk", "temperature", "active"}
 
 
 def obstacle(bundle: Bundle | None) -> str | None:
-    """Why the graph of this bundle cannot run here, or None."""
+    """Why the graph of this bundle cannot run here and what mends that, or None."""
     if importlib.util.find_spec("onnxruntime") is None:
-        return "the package onnxruntime is not installed"
+        return "the package onnxruntime is not installed; pip install 'fgvc-deploy[cpu]'"
     if bundle is None:
-        return "its graph lies in a bundle, and none is given"
+        return "its graph lies in a bundle, and none is given; name one that was exported with --target propagation"
     if not any(artefact.kind == "propagation" for artefact in bundle.manifest.artefacts):
-        return "the bundle has no propagation graph"
+        return "the bundle has no propagation graph; export the checkpoint with --target onnx --target propagation"
     return None
 
 

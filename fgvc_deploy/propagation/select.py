@@ -17,13 +17,13 @@ class Check(Protocol):
     """Whether a backend can run here."""
 
     def __call__(self, bundle: Bundle | None = None) -> str | None:
-        """Why it cannot, or None; a backend that lies in the bundle cannot without one."""
+        """Why it cannot and what mends that, or None; a backend that lies in the bundle cannot without one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PropagationEntry:
-    """One row: a backend's name, the module and callable that make it, and how to mend its absence.
+    """One row: a backend's name, the module and callable that make it, and whether it can run here.
 
     The callable takes the keyword `threads`, and before it the bundle when `in_bundle`.
     """
@@ -32,7 +32,6 @@ class PropagationEntry:
     module: str
     attribute: str
     summary: str
-    mend: str
     check: Check
     in_bundle: bool = False
 
@@ -51,9 +50,10 @@ def _native(bundle: Bundle | None = None) -> str | None:
     try:
         from fgvc_kernels import native
     except ImportError as error:
-        return f"the native kernel cannot be imported ({error})"
+        return f"the native kernel cannot be imported ({error}); reinstall fgvc-deploy"
+    # Several things may be missing (a build, an instruction set that was asked for), so the reason brings its mend.
     usable, reason = native.available()
-    return None if usable else reason
+    return None if usable else reason.removesuffix(".")
 
 
 # In order of preference for `auto`.
@@ -63,7 +63,6 @@ PROPAGATION_BACKENDS: tuple[PropagationEntry, ...] = (
         module="fgvc_deploy.propagation.native",
         attribute="NativeBackend",
         summary="C++ kernels for this processor",
-        mend="install a C++ compiler (apt-get install g++) and reinstall fgvc-deploy",
         check=_native,
     ),
     PropagationEntry(
@@ -71,7 +70,6 @@ PROPAGATION_BACKENDS: tuple[PropagationEntry, ...] = (
         module="fgvc_deploy.propagation.onnx_graph",
         attribute="create",
         summary="the bundle's portable graph in ONNX Runtime",
-        mend="pip install 'fgvc-deploy[cpu]', and export the checkpoint with --target onnx --target propagation",
         check=_onnx,
         in_bundle=True,
     ),
@@ -80,7 +78,6 @@ PROPAGATION_BACKENDS: tuple[PropagationEntry, ...] = (
         module="fgvc_deploy.propagation.tiled",
         attribute="TiledBackend",
         summary="NumPy tiles; runs everywhere",
-        mend="pip install fgvc-deploy",
         check=_always,
     ),
 )
@@ -127,7 +124,7 @@ def _pick(name: str, bundle: Bundle | None) -> PropagationEntry:
         if entry.name == name:
             reason = entry.check(bundle)
             if reason is not None:
-                raise BackendError(f"propagation backend '{name}' cannot run here: {reason}; {entry.mend}")
+                raise BackendError(f"propagation backend '{name}' cannot run here: {reason}.")
             return entry
     raise InputError(
         f"no propagation backend is called '{name}'; choose auto or one of {', '.join(propagation_names())}"

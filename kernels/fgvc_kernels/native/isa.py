@@ -35,7 +35,12 @@ def isa() -> str:
     forced = os.environ.get(ISA_VARIABLE, "")
     if not forced:
         return isas()[0]
-    isa_index(forced)
+    try:
+        isa_index(forced)
+    except NativeUnavailableError as error:
+        # Whoever reads this may not know that the variable is set.
+        told = str(error).removesuffix(".")
+        raise NativeUnavailableError(f"{ISA_VARIABLE}={forced} is set: {told}, or unset the variable.") from None
     return forced
 
 
@@ -43,11 +48,11 @@ def isa_index(name: str | None) -> int:
     """Index of an instruction set in the library's table; None = the one in use.  Raises NativeUnavailableError."""
     name = name or isa()
     if name not in _compiled():
-        raise NativeUnavailableError(f"No native kernels for {name!r}; this build has {', '.join(_compiled())}.")
+        raise NativeUnavailableError(f"No native kernels for {name!r}; use one of {', '.join(isas())}.")
     index, missing = _compiled()[name]
     if missing is not None:
         raise NativeUnavailableError(
-            f"This machine lacks {missing}, so {name!r} cannot run; use {', '.join(isas())}."
+            f"This machine lacks {missing}, so {name!r} cannot run; use one of {', '.join(isas())}."
         )
     return index
 

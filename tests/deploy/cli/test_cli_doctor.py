@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from fgvc_deploy.model import DEFAULT_BUNDLE
+from fgvc_kernels import native
+from fgvc_kernels.native import library
 
 Fgvc = Callable[..., Any]
 
@@ -34,6 +36,24 @@ def test_a_missing_runtime_is_named_with_its_mend(fgvc: Fgvc, monkeypatch: pytes
     done = fgvc("doctor")
     assert done.code == 2
     assert "pip install 'fgvc-deploy[cpu]'" in done.out
+
+
+@pytest.mark.skipif(not native.available()[0], reason="the native kernel is not built")
+def test_a_misspelt_instruction_set_is_named_with_the_right_ones(fgvc: Fgvc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it was advised to install a compiler."""
+    monkeypatch.setenv("FGVC_NATIVE_ISA", "avx-2")
+    (line,) = [line for line in fgvc("doctor").out.splitlines() if "native" in line]
+    assert "cannot run here: FGVC_NATIVE_ISA=avx-2 is set: " in line
+    assert f"use one of {', '.join(native.isas())}, or unset the variable" in line
+    assert "compiler" not in line
+
+
+def test_a_missing_build_is_named_with_its_mend(fgvc: Fgvc, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(native.NativeUnavailableError) as missing:
+        library._open(Path("nowhere"))
+    monkeypatch.setattr(native, "available", lambda: (False, str(missing.value)))
+    (line,) = [line for line in fgvc("doctor").out.splitlines() if "native" in line]
+    assert "run `python -m fgvc_kernels.native.build` (it needs a C++ compiler" in line
 
 
 def test_a_changed_file_is_named(fgvc: Fgvc, tmp_path: Path) -> None:
