@@ -10,11 +10,12 @@ import hashlib
 
 from fgvc_deploy.bundle import ParityNotRun, Payload
 from fgvc_deploy.bundle.engine_key import EngineKey
-from fgvc_deploy.gpu.encoders.engine_files import cache_folder
+from fgvc_deploy.gpu.engines.builder import Plan, build_engine, version
+from fgvc_deploy.gpu.engines.cache import EngineCache
+from fgvc_deploy.gpu.engines.files import Here
+from fgvc_deploy.gpu.engines.profiles import profile_for
 from fgvc_export.lowered import gpu_file
 from fgvc_export.targets import Choice, Source, Tell
-from fgvc_export.tensorrt.builder import Plan, build_engine, version
-from fgvc_export.tensorrt.profiles import profile_for
 
 NOT_RUN = {"rtx": "no GPU", "tensorrt": "an export runs no engines"}
 # What is to be measured where there is a GPU.
@@ -52,29 +53,17 @@ def _key_and_plan(choice: Choice, source: Source, model_sha256: str) -> tuple[En
         )
         return key, Plan("rtx", choice.precision, profile, chip)
     key = _key_of_the_gpu_here(choice.precision, model_sha256, source.default_size)
-    cache = cache_folder() / f"{key.chip}-tensorrt{key.runtime_version}.timing"
-    return key, Plan("tensorrt", choice.precision, profile, timing_cache=cache)
+    return key, Plan("tensorrt", choice.precision, profile, timing_cache=EngineCache().timing_file(key))
 
 
 def _key_of_the_gpu_here(precision: str, model_sha256: str, default_size: str) -> EngineKey:
     """An engine of TensorRT depends on everything; raises `BackendError` without a GPU."""
-    from fgvc_deploy.gpu.chips import chip_of
     from fgvc_deploy.gpu.cuda_driver import open_driver
 
     built_by = version("tensorrt")
     driver = open_driver()
     try:
-        here = driver.info
+        here = Here(driver.info, {"tensorrt": built_by})
     finally:
         driver.release()
-    return EngineKey(
-        runtime="tensorrt",
-        runtime_version=built_by,
-        chip=chip_of(here.compute_capability),
-        precision=precision,
-        model_sha256=model_sha256,
-        profile=profile_for(default_size),
-        gpu=here.name,
-        driver=str(here.driver_version),
-        cuda=here.cuda,
-    )
+    return here.key("tensorrt", precision, model_sha256, profile_for(default_size))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders import select as encoders
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.gpu.cuda_driver import open_driver
 from fgvc_deploy.gpu.driver import Driver
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder, HostEncoder
-from fgvc_deploy.gpu.encoders.engine import EngineEncoder, fitting_engine, runtime_versions
-from fgvc_deploy.gpu.encoders.engine_files import Here
+from fgvc_deploy.gpu.encoders.engine import EngineEncoder
 from fgvc_deploy.gpu.encoders.fetch import FetchingEncoder
 from fgvc_deploy.gpu.encoders.onnx import OnnxDeviceEncoder
 from fgvc_deploy.gpu.engine import GpuEngine
+from fgvc_deploy.gpu.engines.api import Runtime, runtime_versions
+from fgvc_deploy.gpu.engines.choice import EngineSearch, ReadyEngine
+from fgvc_deploy.gpu.engines.files import Here
 from fgvc_deploy.gpu.images import cubin_chips
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
 from fgvc_deploy.gpu.matcher import GpuMatcher
-from fgvc_deploy.gpu.names import ENCODERS, PROVIDERS
+from fgvc_deploy.gpu.names import ENCODERS, ENGINES, PROVIDERS
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.settings import PropagationSettings
 
@@ -76,6 +80,11 @@ def _engine(
 def _encoder(session: GpuSession, bundle: Bundle, name: str, threads: int | None) -> DeviceEncoder:
     if name != "auto":
         return _named(session, bundle, name, threads)
+    # An engine that is there already before one that has to be built.
+    for runtime in ENGINES:
+        with suppress(BackendError, BundleError):
+            if (engine := _search(session, bundle, runtime).ready()) is not None:
+                return _engine_encoder(session, engine)
     reasons = []
     for candidate in ENCODERS:
         try:
@@ -89,9 +98,18 @@ def _encoder(session: GpuSession, bundle: Bundle, name: str, threads: int | None
 
 def _named(session: GpuSession, bundle: Bundle, name: str, threads: int | None) -> DeviceEncoder:
     plain, _, precision = name.partition(":")
-    if plain in ("tensorrt", "rtx"):
-        here = Here(session.driver.info, runtime_versions())
-        return EngineEncoder(session, bundle, fitting_engine(bundle, plain, here, precision))
+    for runtime in ENGINES:
+        if plain == runtime:
+            search = _search(session, bundle, runtime, precision)
+            return _engine_encoder(session, search.ready() or search.built())
     if plain in PROVIDERS:
         return OnnxDeviceEncoder(session, bundle, PROVIDERS[plain], precision or "fp32")
     return HostEncoder(encoders.create(bundle, plain, threads=threads, precision=precision or "fp32"))
+
+
+def _search(session: GpuSession, bundle: Bundle, runtime: Runtime, precision: str = "") -> EngineSearch:
+    return EngineSearch(bundle, runtime, Here(session.driver.info, runtime_versions()), precision)
+
+
+def _engine_encoder(session: GpuSession, engine: ReadyEngine) -> EngineEncoder:
+    return EngineEncoder(session, engine, Here(session.driver.info, runtime_versions()))

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 PROPAGATION = "gpu"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 PROVIDERS = {"onnxruntime-tensorrt": TENSORRT, "onnxruntime-cuda": CUDA}
 # Best first.  With `gpu`, any other encoder's name means that of the CPU, whose features are uploaded.
-ENCODERS = ("tensorrt", "rtx", *PROVIDERS)
+ENGINES: tuple[Literal["tensorrt", "rtx"], ...] = ("tensorrt", "rtx")
+ENCODERS = (*ENGINES, *PROVIDERS)

@@ -10,10 +10,11 @@ from fgvc_deploy.encoders.onnxruntime_gpu import OnnxRuntimeGpuEncoder, create, 
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.gpu import probe
 from fgvc_deploy.gpu.chips import NAMES
-from fgvc_deploy.gpu.encoders.engine import MENDS, MODULES, runtime_versions
-from fgvc_deploy.gpu.encoders.engine_files import Here, engine_files, mismatch
+from fgvc_deploy.gpu.engines.api import MENDS, MODULES, Runtime, runtime_versions
+from fgvc_deploy.gpu.engines.choice import EngineSearch
+from fgvc_deploy.gpu.engines.files import Here, engine_files
 from fgvc_deploy.gpu.images import cubin_chips
-from fgvc_deploy.gpu.names import ENCODERS, PROPAGATION, PROVIDERS
+from fgvc_deploy.gpu.names import ENCODERS, ENGINES, PROPAGATION, PROVIDERS
 
 
 class State(NamedTuple):
@@ -58,21 +59,20 @@ def bundle_notes(bundle: Bundle) -> list[str]:
 
 
 def _encoder_obstacle(name: str, bundle: Bundle | None) -> str | None:
-    if name in PROVIDERS:
-        return obstacle(PROVIDERS[name])
-    if importlib.util.find_spec(MODULES[name]) is None:
-        return f"the package {MODULES[name]} is not installed; run `{MENDS[name]}`."
+    for runtime in ENGINES:
+        if name == runtime:
+            return _engine_obstacle(runtime, bundle)
+    return obstacle(PROVIDERS[name])
+
+
+def _engine_obstacle(runtime: Runtime, bundle: Bundle | None) -> str | None:
+    """As far as it can be known without loading or building an engine."""
+    if importlib.util.find_spec(MODULES[runtime]) is None:
+        return f"the package {MODULES[runtime]} is not installed; run `{MENDS[runtime]}`."
     if bundle is None:
         return "its engines lie in a bundle, and none is given."
     try:
-        engines = [engine for engine in engine_files(bundle) if engine.key.runtime == name]
-        if not engines:
-            target = "tensorrt` on the machine that runs it" if name == "tensorrt" else f"{name}:` and the chip"
-            return f"the bundle has no {name} engine; export it with `--target {target}."
-        here = Here(probe.device(), runtime_versions())
+        search = EngineSearch(bundle, runtime, Here(probe.device(), runtime_versions()))
+        return search.obstacle_to_building() if search.ready() is None else None
     except (BackendError, BundleError) as error:
         return str(error)
-    reasons = [mismatch(engine.key, here) for engine in engines]
-    if None in reasons:
-        return None
-    return f"no engine of the bundle fits here: {'; '.join(sorted({str(reason) for reason in reasons}))}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -45,8 +45,18 @@ class GpuSession:
         self.steps = StepRunner(driver, self.stream, record=record)
         self._pinned: list[PinnedArray] = []
         self._events: list[int] = []
+        self._before_end: list[Callable[[], None]] = []
         self._end = weakref.finalize(
-            self, _end, driver, self.kernels, self.stream, self.pool, self.steps, self._pinned, self._events
+            self,
+            _end,
+            driver,
+            self.kernels,
+            self.stream,
+            self.pool,
+            self.steps,
+            self._pinned,
+            self._events,
+            self._before_end,
         )
 
     def __enter__(self) -> Self:
@@ -101,6 +111,13 @@ class GpuSession:
             self._events.remove(event)
             driver.destroy_event(event)
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Have this done when the session ends, with the context current and all work finished.
+
+        It is left out when the GPU has failed.  It must not refer to the session, which would never be collected.
+        """
+        self._before_end.append(action)
+
     def wait(self, event: int, doing: str) -> None:
         """Wait until the GPU has passed an event; others may enqueue meanwhile."""
         with self.driver.current():
@@ -115,11 +132,15 @@ def _end(
     steps: StepRunner,
     pinned: list[PinnedArray],
     events: list[int],
+    before_end: list[Callable[[], None]],
 ) -> None:
     """Free in the order of dependence.  Errors are swallowed: after a lost context every call fails."""
     with suppress(CudaError), driver.current():
         with suppress(CudaError):
             driver.synchronise(stream, "finish the work under way")
+            for action in before_end:
+                action()
+        before_end.clear()
         steps.forget()
         kernels.close()
         pool.close()

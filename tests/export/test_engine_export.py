@@ -14,9 +14,9 @@ from fgvc_deploy.bundle import Bundle, ParityFigure, ParityNotRun, open_bundle
 from fgvc_deploy.bundle.engine_key import EngineKey
 from fgvc_deploy.errors import BackendError, InputError, ParityError
 from fgvc_deploy.gpu import cuda_driver
+from fgvc_deploy.gpu.engines.profiles import profile_for
 from fgvc_export import engine_target, export_bundle, gates, onnx_fp32
 from fgvc_export.targets import TARGETS, Choice, Source, build_files, chosen_targets
-from fgvc_export.tensorrt.profiles import profile_for
 from toy_encoder import SETTINGS, toy_onnx
 
 ExportOf = Callable[[str], Any]

@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from fgvc_deploy.bundle.engine_key import Profile
 from fgvc_deploy.encoders.onnxruntime import OnnxRuntimeEncoder
+from fgvc_deploy.gpu.engines.builder import Plan, build_engine
 from fgvc_export.parity import worst_cosine
 from fgvc_export.precision.calibration import METHODS, by_entropy, by_maximum, by_percentile, magnitudes
 from fgvc_export.precision.graph import weights as typed_weights
@@ -20,7 +21,6 @@ from fgvc_export.precision.half import to_half
 from fgvc_export.precision.observe import values
 from fgvc_export.precision.qdq import SMALLEST_SCALE, scale_for, with_qdq
 from fgvc_export.precision.rounding import rounded
-from fgvc_export.tensorrt.builder import Plan, build_engine
 from toy_encoder import SETTINGS, toy_onnx
 
 X = np.random.default_rng(5).standard_normal((1, 3, 48, 56), dtype=np.float32)

@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, check_input
 from fgvc_deploy.errors import BackendError, BundleError, InputError
-from fgvc_deploy.gpu.chips import chip_of
 from fgvc_deploy.gpu.encoders.base import Planes
-from fgvc_deploy.gpu.encoders.engine_files import EngineFile, Here, engine_files, mismatch
+from fgvc_deploy.gpu.engines.api import MODULES, load
+from fgvc_deploy.gpu.engines.cache import EngineCache
+from fgvc_deploy.gpu.engines.choice import ReadyEngine
+from fgvc_deploy.gpu.engines.files import Here
+from fgvc_deploy.gpu.engines.jit import execution_context
 from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.session import GpuSession
 
-MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
-MENDS = {"rtx": "pip install 'fgvc-deploy[rtx]'", "tensorrt": "pip install 'fgvc-deploy[tensorrt]'"}
-# Precisions that an engine may have without anybody asking for it, best first.
-UNASKED = ("fp16", "fp32")
 _KINDS = {"HALF": ("fp16", 2), "FLOAT": ("fp32", 4)}
-
-
-def runtime_versions() -> dict[str, str]:
-    """Versions of the runtimes that can be imported here."""
-    versions = {}
-    for runtime, module in MODULES.items():
-        try:
-            versions[runtime] = str(importlib.import_module(module).__version__)
-        except (ImportError, OSError):
-            continue
-    return versions
-
-
-def fitting_engine(bundle: Bundle, runtime: str, here: Here, precision: str = "") -> EngineFile:
-    """The bundle's engine of a runtime that fits this machine, of a precision when one is asked for.
-
-    Otherwise fp16 before fp32; int8 only when asked for.  Raises BackendError saying what mismatches.
-    """
-    wanted = (precision,) if precision else UNASKED
-    engines = [e for e in engine_files(bundle) if e.key.runtime == runtime and e.key.precision in wanted]
-    reasons = []
-    for engine in sorted(engines, key=lambda e: wanted.index(e.key.precision)):
-        reason = mismatch(engine.key, here)
-        if reason is None:
-            return engine
-        reasons.append(f"{engine.artefact.path}: {reason}")
-    raise BackendError(
-        f"The bundle has no {' '.join((precision, runtime)).strip()} engine for this machine "
-        f"({' | '.join(reasons) or 'it has none'}); export the checkpoint again with "
-        f"`--target {target_of(runtime, here)}`."
-    )
-
-
-def target_of(runtime: str, here: Here) -> str:
-    """The export target of an engine for this machine; TensorRT's has to be built on it."""
-    if runtime == "tensorrt":
-        return "tensorrt"
-    return f"{runtime}:{chip_of(here.device.compute_capability) if here.device else 'sm_89'}"
 
 
 class EngineEncoder:
@@ -66,23 +25,27 @@ class EngineEncoder:
     InputError for a frame outside its profile.
     """
 
-    def __init__(self, session: GpuSession, bundle: Bundle, engine: EngineFile) -> None:
+    def __init__(
+        self, session: GpuSession, engine: ReadyEngine, here: Here, cache: EngineCache | None = None
+    ) -> None:
         self._session = session
         self._profile = engine.key.profile
-        self._where = f"{bundle.path}: {engine.artefact.path!r}"
+        self._where = engine.where
         self.name = f"{engine.key.runtime}:{engine.key.precision}"
-        trt = _load(engine.key.runtime)
+        cache = cache or EngineCache()
+        trt = load(engine.key.runtime)
         with session.working():
             self._logger = trt.Logger(trt.Logger.ERROR)
             self._runtime = trt.Runtime(self._logger)
             # Without a usable driver this answers None instead of raising.
-            self._engine = self._runtime.deserialize_cuda_engine(bundle.read(engine.artefact))
-            self._context = self._engine.create_execution_context() if self._engine is not None else None
-        if self._context is None:
-            raise BackendError(
-                f"{MODULES[engine.key.runtime]} cannot load {self._where} here; export the checkpoint again with "
-                "this version of it, or use --backend onnxruntime-cuda+gpu."
+            self._engine = self._runtime.deserialize_cuda_engine(engine.content)
+            self._context = (
+                execution_context(session, self._engine, here.key_like(engine.key), cache)
+                if self._engine is not None
+                else None
             )
+        if self._context is None:
+            raise _refused(engine, cache)
         self._input, self._output, kind = self._tensors(trt)
         self._kind, self._item = _KINDS[kind]
         self._features: DeviceBuffer | None = None
@@ -128,9 +91,12 @@ class EngineEncoder:
         return inputs[0], outputs[0], kind
 
 
-def _load(runtime: str) -> Any:
-    try:
-        return importlib.import_module(MODULES[runtime])
-    except (ImportError, OSError) as error:
-        what = "is not installed" if isinstance(error, ImportError) else f"cannot be loaded here ({error})"
-        raise BackendError(f"{MODULES[runtime]} {what}; run `{MENDS[runtime]}`.") from None
+def _refused(engine: ReadyEngine, cache: EngineCache) -> BackendError:
+    """The error for an engine that its runtime does not load; one that was built here is not tried again."""
+    module = MODULES[engine.key.runtime]
+    if engine.cached:
+        cache.forget("engine", engine.key)
+        mend = "it has been removed, so start again to build it anew"
+    else:
+        mend = "export the checkpoint again with this version of it"
+    return BackendError(f"{module} cannot load {engine.where} here; {mend}, or use --backend onnxruntime-cuda+gpu.")

@@ -12,9 +12,9 @@ import pytest
 from fake_tensorrt import fake
 from fgvc_deploy.bundle.engine_key import Profile
 from fgvc_deploy.errors import BackendError
-from fgvc_export.tensorrt import builder
-from fgvc_export.tensorrt.api import load
-from fgvc_export.tensorrt.builder import Plan, build_engine
+from fgvc_deploy.gpu.engines import builder
+from fgvc_deploy.gpu.engines.api import load
+from fgvc_deploy.gpu.engines.builder import Plan, build_engine
 from toy_encoder import toy_onnx
 
 PROFILE = Profile(smallest=(32, 32), usual=(256, 456), largest=(1080, 1920))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fgvc_deploy.bundle.engine_key import Profile
 from fgvc_deploy.errors import BackendError
-from fgvc_export.tensorrt.api import Runtime, collecting_logger, load, network_flags, set_precision
+from fgvc_deploy.gpu.engines.api import Runtime, collecting_logger, load, network_flags, set_precision
+from fgvc_deploy.gpu.engines.cache import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def build_engine(content: bytes, plan: Plan) -> bytes:
     if engine is None:
         raise _failed(plan, errors)
     if cache is not None and plan.timing_cache is not None:
-        _store(plan.timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))
+        # Where the folder cannot be written, the next build measures again.
+        with suppress(OSError):
+            write_whole(plan.timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))
     return bytes(memoryview(engine))
 
 
@@ -91,14 +94,6 @@ def _timing_cache(config: Any, plan: Plan) -> Any:
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
-
-
-def _store(path: Path, content: bytes) -> None:
-    """Whole or not at all: another export may read it at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _failed(plan: Plan, errors: list[str]) -> BackendError:

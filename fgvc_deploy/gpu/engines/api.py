@@ -31,6 +31,17 @@ def load(runtime: Runtime) -> Any:
         raise BackendError(f"{MODULES[runtime]} cannot be loaded here ({error}); run `{MENDS[runtime]}`.") from None
 
 
+def runtime_versions() -> dict[Runtime, str]:
+    """Versions of the runtimes that can be imported here."""
+    versions = {}
+    for runtime in MODULES:
+        try:
+            versions[runtime] = str(load(runtime).__version__)
+        except BackendError:
+            continue
+    return versions
+
+
 def strongly_typed(trt: Any) -> bool:
     """Whether the precision of each layer is what the file says."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") or not hasattr(trt.BuilderFlag, "FP16")
