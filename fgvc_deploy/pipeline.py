@@ -95,7 +95,10 @@ def _both_ways(
     starts: NDArray[np.int64],
     on_frame: OnFrame | None,
 ) -> Iterator[PointFrame]:
-    """Results of both passes.  A fault ends the first pass, an interrupt both: what there is comes first, then it."""
+    """Results of both passes.  A fault ends the first pass, an interrupt both: what there is comes first, then it.
+
+    An interrupt carries a note (PEP 678) on what the way back did not reach.
+    """
     stopped: SourceFault | KeyboardInterrupt | None = None
     results: list[PointFrame] = []
     with FrameSpool() as spool:
@@ -109,6 +112,8 @@ def _both_ways(
                 _fill_backwards(results, spool, tracker.renewed(), xy, starts, on_frame)
             except KeyboardInterrupt as error:
                 stopped = error
+        else:
+            stopped.add_note("the way back was not begun, so nothing is known before a point's query frame")
         # An interrupted pass may have recorded one frame that it did not finish.
         for result, frame in zip(results, spool.forward(), strict=False):
             yield result._replace(frame=frame)
@@ -124,12 +129,29 @@ def _fill_backwards(
     starts: NDArray[np.int64],
     on_frame: OnFrame | None,
 ) -> None:
-    """Track from the latest query frame back to the first, filling in what lies before each query."""
+    """Track from the latest query frame back to the first, filling in what lies before each query.
+
+    An interrupt is noted on the way with the frames that were not reached.
+    """
     started = np.flatnonzero(starts < len(results))
-    if len(started):
-        newest = int(starts[started].max())
+    if not len(started):
+        return
+    newest = int(starts[started].max())
+    missing = newest
+    try:
         for result in _forward(spool.backward(newest), tracker, xy[started], newest - starts[started], on_frame):
-            _fill_before_query(results[newest - result.frame_index], result, started, starts)
+            missing = newest - result.frame_index
+            _fill_before_query(results[missing], result, started, starts)
+    except KeyboardInterrupt as error:
+        _note_missing(error, missing, "where points of later query frames have no positions")
+        raise
+
+
+def _note_missing(error: KeyboardInterrupt, frames: int, consequence: str) -> None:
+    """Say on the interrupt that the first `frames` frames were not reached, so that nobody takes them for results."""
+    if frames:
+        which = "frame 0" if frames == 1 else f"frames 0 to {frames - 1}"
+        error.add_note(f"the way back did not reach {which}, {consequence}")
 
 
 def _fill_before_query(
@@ -181,8 +203,8 @@ def mask_frames(
     """Carry the tracker's first mask, which lies on frame `query_frame`, through all frames; yields them in order.
 
     Frames before it get an empty mask or, with `bidirectional`, the mask followed backwards: then frames and masks up
-    to there wait in temporary files, and an interrupt on the way back yields them before it is raised.  Raises
-    InputError when the source ends before `query_frame`.
+    to there wait in temporary files, and an interrupt on the way back yields them before it is raised, with a note
+    (PEP 678) that names the frames it left empty.  Raises InputError when the source ends before `query_frame`.
     """
     source = iter(frames)
     with FrameSpool() as spool:
@@ -205,7 +227,8 @@ def mask_frames(
 def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | None) -> Iterator[MaskFrame]:
     """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time.
 
-    An interrupt ends the pass: frames it did not reach get an empty mask, then it is raised.
+    An interrupt ends the pass: frames it did not reach get an empty mask, the last one is yielded too, for no pass
+    forwards will, and then the interrupt is raised with a note that names the empty ones.
     """
     stopped: KeyboardInterrupt | None = None
     with FrameSpool() as masks:
@@ -217,8 +240,10 @@ def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | N
         except KeyboardInterrupt as error:
             stopped = error
         missing = len(spool) - len(masks)
+        if stopped:
+            _note_missing(stopped, missing, "where masks are empty")
         found = masks.backward()
-        for index, frame in enumerate(itertools.islice(spool.forward(), len(spool) - 1)):
+        for index, frame in enumerate(itertools.islice(spool.forward(), len(spool) - (stopped is None))):
             yield MaskFrame(index, frame, np.zeros(frame.shape[:2], np.uint8) if index < missing else next(found))
     if stopped:
         raise stopped

@@ -57,7 +57,12 @@ def _as_error(stopped: SourceFault | Interruption, kept: str) -> SourceFault | S
     """What the caller gets to see: a fault explains itself."""
     if isinstance(stopped, SourceFault):
         return stopped
-    return Stopped(f"{stopped}: {kept}.", 128 + stopped.number)
+    return Stopped(f"{_what_happened(stopped)}: {kept}.", 128 + stopped.number)
+
+
+def _what_happened(stopped: Interruption) -> str:
+    """How the run was stopped, and what the pipeline noted about frames that were kept unfinished."""
+    return "; ".join([str(stopped), *getattr(stopped, "__notes__", [])])
 
 
 def _drive(
@@ -117,7 +122,7 @@ def _report(
     stopped: SourceFault | Interruption | None,
     meter: UsageMeter,
 ) -> RunReport:
-    fault = SourceFault(str(stopped), count) if isinstance(stopped, Interruption) else stopped
+    fault = SourceFault(_what_happened(stopped), count) if isinstance(stopped, Interruption) else stopped
     return run_report(
         source=video,
         frames_read=count,

@@ -23,29 +23,32 @@ SLOW_FROM, STEP_SECONDS = 3, 0.4
 CHILD = f"""
 import itertools, time
 from fgvc_deploy.cli import main
-from fgvc_deploy.job.tasks import PointTask
-results = PointTask.results
-def slow_results(self, video, on_frame):
-    count = itertools.count(1)
-    def slow():
-        print("step", step := next(count), flush=True)
-        time.sleep({STEP_SECONDS} if step >= {SLOW_FROM} else 0)
-        on_frame()
-    return results(self, video, slow)
-PointTask.results = slow_results
+from fgvc_deploy.job.tasks import MaskTask, PointTask
+def slowed(results):
+    def slow_results(self, video, on_frame):
+        count = itertools.count(1)
+        def slow():
+            print("step", step := next(count), flush=True)
+            time.sleep({STEP_SECONDS} if step >= {SLOW_FROM} else 0)
+            on_frame()
+        return results(self, video, slow)
+    return slow_results
+PointTask.results = slowed(PointTask.results)
+MaskTask.results = slowed(MaskTask.results)
 main()
 """
 
 
 class Run:
-    """`fgvc-deploy run` of 12 frames in a process of its own."""
+    """`fgvc-deploy run` of 12 frames in a process of its own; a grid of points unless `--mask` is given."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         frames, self.out = folder / "frames", folder / "out"
         frames.mkdir()
         for t in range(12):
             Image.fromarray(np.full((48, 64, 3), 20 * t, np.uint8)).save(frames / f"{t}.png")
-        command = ["run", str(frames), "--grid", "2", "--size", "native", "--out", str(self.out), *options]
+        what = [] if "--mask" in options else ["--grid", "2"]
+        command = ["run", str(frames), *what, "--size", "native", "--out", str(self.out), *options]
         self.process = subprocess.Popen(
             [sys.executable, "-c", CHILD, *command],
             stdout=subprocess.PIPE,
@@ -111,9 +114,27 @@ def test_both_ways_does_not_go_on_to_the_end(start: Callable[..., Run]) -> None:
     run.signal_in_step(4, signal.SIGINT)
     code, last, steps = run.end()
     assert code == 130
-    assert last.startswith("fgvc-deploy: stopped with Ctrl-C: ")
+    assert last.startswith("fgvc-deploy: stopped with Ctrl-C; the way back was not begun, ")
     assert "step" not in steps
     assert not any(name.startswith(".") for name in run.names())
+
+
+def test_masks_on_the_way_back_are_kept_and_the_report_names_those_not_reached(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Once the empty masks were called done."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 20:40] = 7
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    run = start("--mask", str(tmp_path / "mask.png"), "--query-frame", "8", "--bidirectional")
+    run.signal_in_step(4, signal.SIGINT)
+    told = "stopped with Ctrl-C; the way back did not reach frames 0 to 4, where masks are empty"
+    assert run.end() == (130, f"fgvc-deploy: {told}: 9 frames done, kept in {run.out}.", "")
+    report = json.loads((run.out / "run.json").read_text())
+    assert report["faults"] == [{"frame_index": 9, "message": told}]
+    kept = [np.asarray(Image.open(path)) for path in sorted((run.out / "masks").iterdir())]
+    assert [bool(one.any()) for one in kept] == [False] * 5 + [True] * 4
+    np.testing.assert_array_equal(kept[8], mask)
 
 
 def test_ctrl_c_during_the_imports_prints_no_traceback() -> None:

@@ -82,14 +82,35 @@ def test_an_interrupt_on_the_way_back_keeps_what_was_done(quick_engine: EngineFa
     frames = mask_frames(
         moving_clip, MaskTracker(quick_engine(), _mask(6)), query_frame=6, bidirectional=True, on_frame=stop
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         kept.extend(frames)
-    assert [r.frame_index for r in kept] == list(range(6))
+    assert stopped.value.__notes__ == ["the way back did not reach frames 0 to 3, where masks are empty"]
+    assert [r.frame_index for r in kept] == list(range(7))
     assert not any(r.mask.any() for r in kept[:4])
-    for one, other in zip(kept[4:], whole[4:6], strict=True):
+    for one, other in zip(kept[4:], whole[4:7], strict=True):
         np.testing.assert_array_equal(one.frame, other.frame)
         np.testing.assert_array_equal(one.mask, other.mask)
         assert one.mask.any()
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"), [(6, ["the way back did not reach frame 0, where masks are empty"]), (7, [])]
+)
+def test_only_frames_that_are_empty_are_noted(
+    calls: int, told: list[str], quick_engine: EngineFactory, moving_clip: Clip
+) -> None:
+    steps = iter(range(calls - 1))
+
+    def stop() -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+
+    tracker = MaskTracker(quick_engine(), _mask(6))
+    kept: list[MaskFrame] = []
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        kept.extend(mask_frames(moving_clip, tracker, query_frame=6, bidirectional=True, on_frame=stop))
+    assert getattr(stopped.value, "__notes__", []) == told
+    assert [r.mask.any() for r in kept] == [not told] + [True] * 6
 
 
 def test_a_mask_after_the_end(quick_engine: EngineFactory, moving_clip: Clip) -> None:

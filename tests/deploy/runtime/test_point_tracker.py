@@ -295,9 +295,16 @@ def test_frames_that_no_query_needs_are_not_encoded(
     assert tracks.shape == (1, 12, 2)
 
 
-@pytest.mark.parametrize(("stop_after", "kept", "before_query"), [(5, 5, False), (12 + 3, 12, True)])
+@pytest.mark.parametrize(
+    ("stop_after", "kept", "reached", "told"),
+    [
+        (5, 5, 4, "the way back was not begun"),
+        (12 + 3, 12, 2, "the way back did not reach frames 0 to 1, where points of later"),
+        (12 + 5, 12, 0, None),
+    ],
+)
 def test_an_interrupt_keeps_what_both_passes_have_done(
-    stop_after: int, kept: int, before_query: bool, quick_engine: EngineFactory, moving_clip: Clip
+    stop_after: int, kept: int, reached: int, told: str | None, quick_engine: EngineFactory, moving_clip: Clip
 ) -> None:
     calls = 0
 
@@ -310,9 +317,9 @@ def test_an_interrupt_keeps_what_both_passes_have_done(
     query = np.array([[4, 20, 30]], np.float32)
     results: list[PointFrame] = []
     frames = point_frames(moving_clip, PointTracker(quick_engine()), query, bidirectional=True, on_frame=stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         results.extend(frames)
     assert [r.frame_index for r in results] == list(range(kept))
-    assert np.isfinite(results[4].xy).all()
-    assert np.isfinite(results[3].xy).all() == before_query
-    assert np.isnan(results[0].xy).all()
+    assert [bool(np.isfinite(r.xy).all()) for r in results] == [t >= reached for t in range(kept)]
+    notes = getattr(stopped.value, "__notes__", [])
+    assert [note.startswith(told) for note in notes] == [True] if told else notes == []
