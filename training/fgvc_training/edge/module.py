@@ -92,13 +92,18 @@ class EdgeModule(nn.Module):
         return cycle_loss(there, there.transpose(1, 2), distance < settings.cycle_reach)
 
     def _choose(self, batch: PairBatch, rng: np.random.Generator) -> Tensor:
-        """Raster positions int64 [B, Q] of target pixels: some on borders, some on objects, the others anywhere."""
+        """Raster positions int64 [B, Q] of target pixels: a share of each kind, the others anywhere."""
         settings = self.settings
         rows = []
-        for ids in batch.ids[:, 1].numpy():
+        for ids, valid in zip(batch.ids[:, 1].numpy(), batch.valid.numpy(), strict=True):
             everywhere = np.arange(ids.size)
             borders, objects = np.flatnonzero(near_border(ids)), np.flatnonzero(ids > 0)
-            shares = ((borders, settings.on_border), (objects, settings.on_object))
+            matched = np.flatnonzero(valid)
+            shares = (
+                (borders, settings.on_border),
+                (objects, settings.on_object),
+                (matched, settings.on_matched),
+            )
             row = [rng.choice(part, round(share * settings.queries)) for part, share in shares if len(part)]
             rest = settings.queries - sum(map(len, row))
             rows.append(np.concatenate([*row, rng.choice(everywhere, rest)]))

