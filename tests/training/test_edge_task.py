@@ -99,6 +99,34 @@ def test_part_of_the_trunk_can_be_trained_at_its_own_rate(settings: EdgeSettings
     assert not any(module.training for module in encoder.trunk.modules())
 
 
+def test_videos_without_masks_train_without_identities(settings: EdgeSettings, tmp_path: Path) -> None:
+    """Only scenes, which know their objects, bring the identity term; video pairs must not pretend to."""
+    assert settings.videos is not None
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to((settings.videos / "JPEGImages" / name).resolve())
+    (tmp_path / "photo").mkdir()
+    (tmp_path / "photo" / "0.jpg").write_bytes((tmp_path / "one" / "00000.jpg").read_bytes())
+    pairs = settings.pairs.model_copy(update={"synthetic": 0.0})
+    changes = {"videos": None, "unmasked": tmp_path, "held_out": (), "pairs": pairs}
+    task = EdgeTask(settings.model_copy(update=changes), RunContext())
+    sample = task.sample(0, np.random.default_rng(0))
+    assert (sample.ids == -1).all()
+    terms = task.module(task.collate([sample]), np.random.default_rng(0))
+    assert float(terms["identity"].detach()) == 0
+    assert float(terms["matching"].detach()) > 0
+    assert set(task.evaluate(task.encoder, seed=0)) == {"scene_hit_3px", "scene_hit_8px"}
+
+
+def test_nothing_to_train_on_is_said(settings: EdgeSettings) -> None:
+    with pytest.raises(DataError, match="nothing to train on"):
+        EdgeTask(settings.model_copy(update={"held_out": ("one", "two", "held")}), RunContext())
+
+
+def test_tracks_and_their_share_go_together(settings: EdgeSettings, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="go together"):
+        EdgeTask(settings.model_copy(update={"tracks": tmp_path}), RunContext())
+
+
 def test_evaluation_is_repeatable(task: EdgeTask) -> None:
     encoder = task.encoder.eval()
     figures = task.evaluate(encoder, seed=1)

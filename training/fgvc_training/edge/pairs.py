@@ -14,19 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fgvc_training.data.sources import MaskedVideo, Video
 from fgvc_training.data.synthetic.make import make_scene
 from fgvc_training.data.videos import FrameVideo
 from fgvc_training.edge.flow_estimate import chain, estimate_flow
 from fgvc_training.edge.settings import PairSettings
 
+UNKNOWN = 255
 NO_POINTS = np.zeros((2, 0, 2), np.float32)
 
 
 class RawPair(NamedTuple):
     """`frames` uint8 RGB [2, H, W, 3]: reference, target; `flow` [2, H, W] target -> reference in pixels.
 
-    `valid` bool [H, W]: where flow is right; `ids` uint8 [2, H, W]: objects, 0 = background.  `points` float32
-    [2, N, 2]: positions (x, y) of the same points on both frames, beside the flow or instead of it.
+    `valid` bool [H, W]: where flow is right; `ids` uint8 [2, H, W]: objects, 0 = background, UNKNOWN in videos
+    without masks.  `points` float32 [2, N, 2]: positions (x, y) of the same points on both frames, beside the flow or
+    instead of it.
     """
 
     frames: NDArray[np.uint8]
@@ -34,6 +37,13 @@ class RawPair(NamedTuple):
     valid: Tensor
     ids: NDArray[np.uint8]
     points: NDArray[np.float32] = NO_POINTS
+
+
+def object_ids(video: Video, index: int) -> NDArray[np.uint8]:
+    """`RawPair.ids` of a frame: 1 on its mask, 0 elsewhere, UNKNOWN in a video without masks."""
+    if isinstance(video, FrameVideo) and video.masks:
+        return (video.mask(index) > 127).astype(np.uint8)
+    return np.full(video.read([index]).shape[1:3], UNKNOWN, np.uint8)
 
 
 def without_flow(
@@ -45,13 +55,13 @@ def without_flow(
 
 
 class VideoPairs:
-    """Pairs of frames of videos with masks; decoded frames and flow between neighbours are kept in memory."""
+    """Pairs of frames of videos; decoded frames and flow between neighbours are kept in memory."""
 
-    def __init__(self, videos: Sequence[FrameVideo], settings: PairSettings) -> None:
-        self._videos = tuple(videos)
+    def __init__(self, videos: Sequence[Video], settings: PairSettings) -> None:
+        self._videos = tuple(video for video in videos if len(video) > 1)
         self._settings = settings
         self._frame = cache(lambda video, index: self._videos[video].read([index])[0])
-        self._mask = cache(lambda video, index: (self._videos[video].mask(index) > 127).astype(np.uint8))
+        self._mask = cache(lambda video, index: object_ids(self._videos[video], index))
         self._flow = cache(self._estimate)
 
     def draw(self, rng: np.random.Generator) -> RawPair:
@@ -83,7 +93,7 @@ class VideoPairs:
 class ScenePairs:
     """First and last frame of synthetic scenes, from a fixed pool that is filled as it is used."""
 
-    def __init__(self, videos: Sequence[FrameVideo], settings: PairSettings, seed: int) -> None:
+    def __init__(self, videos: Sequence[MaskedVideo], settings: PairSettings, seed: int) -> None:
         self._videos = tuple(videos)
         self._settings = settings
         self._seed = seed

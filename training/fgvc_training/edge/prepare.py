@@ -12,7 +12,7 @@ from torch import Tensor
 from fgvc_training.augment.crop import flip_flow, random_area_box, resize
 from fgvc_training.augment.photometric import change_photometry
 from fgvc_training.edge.module import PairBatch
-from fgvc_training.edge.pairs import RawPair
+from fgvc_training.edge.pairs import UNKNOWN, RawPair
 from fgvc_training.edge.settings import PairSettings
 from fgvc_training.sampling import inside_image, sample
 
@@ -47,6 +47,7 @@ def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator
     nearest = centres[0].round().long()
     x, y = nearest[..., 0].clamp(0, box.width - 1), nearest[..., 1].clamp(0, box.height - 1)
     valid, ids = box.cut(pair.valid)[y, x], box.cut(torch.from_numpy(pair.ids))[:, y, x].long()
+    ids = torch.where(ids == UNKNOWN, -1, ids)
     corner = torch.tensor((box.left, box.top))
     put_points(flow, valid, ((torch.from_numpy(pair.points) - corner + 0.5) * scale - 0.5) / STRIDE)
     if settings.photometric is not None:

@@ -75,13 +75,16 @@ class EdgeSettings(Frozen):
     `tracks` is a folder of point tracks on the training videos for `pairs.tracked`, one NAME.npz each
     (`track_pairs.py` says what is in it).
     `videos` is a folder of the DAVIS layout with sequences directly below JPEGImages; `held_out` names those that are
-    never trained on and judge checkpoints.  Blocks of the trunk from `train_trunk_from` on are trained, at
-    `trunk_rate` times the learning rate; 11 freezes all of it.
+    never trained on and judge checkpoints.  `unmasked` is any folder of video files and folders of images, without
+    masks.  Trained is on both; at least one is needed.
+    Blocks of the trunk from `train_trunk_from` on are trained, at `trunk_rate` times the learning rate; 11 freezes
+    all of it.
     """
 
     imagenet: Path
     start: Path | None = None
-    videos: Path
+    videos: Path | None = None
+    unmasked: Path | None = None
     tracks: Path | None = None
     held_out: tuple[str, ...] = ()
     held_out_frames: Annotated[int, Field(ge=2)] = 10

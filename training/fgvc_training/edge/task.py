@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from fgvc_training.data.videos import FrameVideo, read_davis
+from fgvc_training.data.sources import MaskedVideo, Video
+from fgvc_training.data.synthetic.outlines import OutlinedVideo
+from fgvc_training.data.videos import FrameVideo, read_davis, read_folder
 from fgvc_training.edge.module import EdgeModule, PairBatch
 from fgvc_training.edge.pairs import ScenePairs, VideoPairs
 from fgvc_training.edge.prepare import PairSample, collate, mirrored, normalise, prepare_pair
@@ -31,17 +33,19 @@ class EdgeTask:
     arch = "edge"
 
     def __init__(self, settings: EdgeSettings, context: RunContext) -> None:
-        videos = read_davis(settings.videos, resolution=None)
         self._settings = settings
-        self._held_out = [video for video in videos if video.name in settings.held_out]
-        training = [video for video in videos if video.name not in settings.held_out]
-        unknown = set(settings.held_out) - {video.name for video in videos}
-        if unknown or not training:
-            raise DataError(f"held_out names {sorted(unknown)} or everything under {settings.videos}: correct it")
+        masked, self._held_out = read_masked(settings)
+        unmasked = [] if settings.unmasked is None else read_folder(settings.unmasked)
+        training: list[Video] = [*masked, *unmasked]
+        if not training:
+            raise DataError(
+                "there is nothing to train on: name `edge.videos` beyond those held out, or `edge.unmasked`"
+            )
+        scene_videos: list[MaskedVideo] = [*masked, *map(OutlinedVideo, unmasked)]
         self._video_pairs = VideoPairs(training, settings.pairs)
-        self._scene_pairs = ScenePairs(training, settings.pairs, context.seed)
+        self._scene_pairs = ScenePairs(scene_videos, settings.pairs, context.seed)
         self._track_pairs = self._read_tracks(training)
-        self._scene_videos = self._held_out or training
+        self._scene_videos: Sequence[MaskedVideo] = self._held_out or scene_videos
         self.encoder: nn.Module = build_encoder(settings, training, context.seed)
         self.module: nn.Module = EdgeModule(self.encoder, settings.losses)
 
@@ -59,7 +63,7 @@ class EdgeTask:
             return self._track_pairs
         return self._video_pairs
 
-    def _read_tracks(self, videos: Sequence[FrameVideo]) -> TrackPairs | None:
+    def _read_tracks(self, videos: Sequence[Video]) -> TrackPairs | None:
         folder, share = self._settings.tracks, self._settings.pairs.tracked
         if (folder is None) != (share == 0):
             raise DataError("`edge.tracks` and `edge.pairs.tracked` go together: give both or none")
@@ -93,7 +97,19 @@ class EdgeTask:
         return figures | {"scene_hit_3px": near, "scene_hit_8px": far}
 
 
-def build_encoder(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: int) -> EdgeEncoder:
+def read_masked(settings: EdgeSettings) -> tuple[list[FrameVideo], list[FrameVideo]]:
+    """Sequences with masks: those to train on, and those held out.  Raises DataError for a name that is not there."""
+    videos = [] if settings.videos is None else read_davis(settings.videos, resolution=None)
+    unknown = set(settings.held_out) - {video.name for video in videos}
+    if unknown:
+        raise DataError(f"held_out names {sorted(unknown)}, not under {settings.videos}: correct it")
+    return (
+        [video for video in videos if video.name not in settings.held_out],
+        [video for video in videos if video.name in settings.held_out],
+    )
+
+
+def build_encoder(settings: EdgeSettings, videos: Sequence[Video], seed: int) -> EdgeEncoder:
     """The encoder of `settings.start`, or an untrained head on the ImageNet trunk with means measured on `videos`."""
     encoder = EdgeEncoder()
     if settings.start is None:
@@ -106,7 +122,7 @@ def build_encoder(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: in
     return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _random_frames(settings: EdgeSettings, videos: Sequence[FrameVideo], seed: int) -> torch.Tensor:
+def _random_frames(settings: EdgeSettings, videos: Sequence[Video], seed: int) -> torch.Tensor:
     """[FRAMES_FOR_MEANS, 3, size, size], normalised."""
     rng = np.random.default_rng(seed)
     size = (settings.pairs.size, settings.pairs.size)

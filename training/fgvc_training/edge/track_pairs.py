@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_training.data.videos import FrameVideo
-from fgvc_training.edge.pairs import RawPair, without_flow
+from fgvc_training.data.sources import Video
+from fgvc_training.edge.pairs import RawPair, object_ids, without_flow
 from fgvc_training.errors import DataError
 
 FEWEST_POINTS = 24
@@ -53,11 +53,11 @@ def read_tracks(path: Path) -> Tracks:
 class TrackPairs:
     """Two frames of one run of tracks, in either order, with the points that are good on both."""
 
-    def __init__(self, videos: Sequence[FrameVideo], folder: Path) -> None:
+    def __init__(self, videos: Sequence[Video], folder: Path) -> None:
         self._videos = tuple(videos)
-        self._tracks = tuple(read_tracks(folder / f"{video.name}.npz") for video in videos)
+        self._tracks = tuple(read_tracks(folder / f"{Path(video.name).name}.npz") for video in videos)
         self._frame = cache(lambda video, index: self._videos[video].read([index])[0])
-        self._mask = cache(lambda video, index: (self._videos[video].mask(index) > 127).astype(np.uint8))
+        self._mask = cache(lambda video, index: object_ids(self._videos[video], index))
 
     def draw(self, rng: np.random.Generator) -> RawPair:
         """A random pair.  Raises DataError if hardly any frames share points."""
