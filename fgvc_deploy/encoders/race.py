@@ -6,41 +6,67 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fgvc_deploy.encoders.base import EncoderBackend
 
-# Every video waits for the race: 0.1 s for EfficientNet-lite0, 0.7 s for ResNet-18 on two cores.  On smaller frames
-# the overheads of starting threads decide, not the arithmetic (at 96 x 96 the wrong one of two won).
-SIDE = 192
-ROUNDS = 5
+# Every video waits for the race: 1.1 CPU-seconds for ResNet-18, 0.04 for EfficientNet-lite0.  At 128 the ranking of
+# ONNX Runtime, Winograd and MNN is that of 256 x 448; still smaller frames measure the starting of threads.
+SIDE = 128
+# ONNX Runtime plans its memory in the first call and touches the new block in the second: 74 MB of page faults for
+# Winograd at 192 x 192.  Races that counted the second call, and no other when that took long, lost it.
+WARM_UP = 2
+# Neighbours on the cores slow single calls down by half: no choice stands on fewer rounds than this.  With both
+# cores taken by others for most of the time, two threads chose Winograd in 13 of 18 processes (before: 4 of 19; it is
+# 5 to 15 % faster then), one thread in 11 of 12 (before: 9).
+FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
 SECONDS = 0.3
-# A later backend must be this much faster: the choice should not follow the noise.
-MARGIN = 0.9
+# A later backend must be this much faster: between equals the choice should not follow the noise.
+MARGIN = 0.95
+
+Times = NDArray[np.float64]
 
 
 def fastest(backends: Sequence[EncoderBackend]) -> EncoderBackend:
-    """The backend that encodes a small frame in the least time; an earlier one unless a later is 10 % faster."""
-    best = _best_seconds(backends)
-    chosen = 0
-    for index, seconds in enumerate(best):
-        if seconds < MARGIN * best[chosen]:
-            chosen = index
-    return backends[chosen]
+    """The backend that encodes a small frame in the least time; an earlier one unless a later is 5 % faster.
 
-
-def _best_seconds(backends: Sequence[EncoderBackend]) -> list[float]:
-    """Shortest time of each in a few rounds; one round when that takes long, for then it is also less noisy."""
+    Rounds go on until each of them, taken alone, says the same, or until they have taken long enough.
+    """
     x = np.random.default_rng(0).standard_normal((1, 3, SIDE, SIDE), dtype=np.float32)
-    for backend in backends:
-        # The first call allocates and is not counted.
-        backend.encode(x)
-    best = [np.inf] * len(backends)
+    for _ in range(WARM_UP):
+        _round(backends, x)
     began = time.perf_counter()
-    for _ in range(ROUNDS):
-        for index, backend in enumerate(backends):
-            start = time.perf_counter()
-            backend.encode(x)
-            best[index] = min(best[index], time.perf_counter() - start)
-        if time.perf_counter() - began > SECONDS:
+    rounds = np.zeros((0, len(backends)))
+    while len(rounds) < MOST_ROUNDS:
+        # In turns forwards and backwards: whoever comes last in a round does not always follow the same neighbour.
+        step = -1 if len(rounds) % 2 else 1
+        rounds = np.vstack([rounds, _round(backends[::step], x)[::step]])
+        if len(rounds) >= FEWEST_ROUNDS and (_agree(rounds) or time.perf_counter() - began > SECONDS):
             break
-    return best
+    return backends[_choice(rounds)]
+
+
+def _round(backends: Sequence[EncoderBackend], x: NDArray[np.float32]) -> Times:
+    """Seconds of one call of each, [backends]."""
+    clock = [time.perf_counter()]
+    for backend in backends:
+        backend.encode(x)
+        clock.append(time.perf_counter())
+    return np.diff(clock)
+
+
+def _choice(rounds: Times) -> int:
+    """Index of the winner of `rounds` [rounds, backends].
+
+    Backends are compared within a round and the median of that taken: load that comes and goes meets both, and one
+    call that was held up decides nothing.
+    """
+    chosen = 0
+    for index in range(rounds.shape[1]):
+        if np.median(rounds[:, index] / rounds[:, chosen]) < MARGIN:
+            chosen = index
+    return chosen
+
+
+def _agree(rounds: Times) -> bool:
+    return len({_choice(one[None]) for one in rounds}) == 1

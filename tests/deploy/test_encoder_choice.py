@@ -53,29 +53,51 @@ class Paced:
     [
         ({"a": [1.0], "b": [0.5]}, "b"),
         ({"a": [0.5], "b": [1.0]}, "a"),
-        ({"a": [1.0], "b": [0.95]}, "a"),
-        ({"a": [9.0, 1.0], "b": [2.0]}, "a"),
-        ({"a": [1.0], "b": [0.1, 5.0, 5.0, 0.8]}, "b"),
-        ({"a": [1.0], "b": [0.8], "c": [0.75]}, "b"),
-        ({"a": [1.0], "b": [0.95], "c": [0.7]}, "c"),
+        ({"a": [1.0], "b": [0.97]}, "a"),
+        ({"a": [1.0], "b": [0.8], "c": [0.78]}, "b"),
+        ({"a": [1.0], "b": [0.97], "c": [0.7]}, "c"),
+        ({"a": [9.0, 9.0, 1.0], "b": [2.0]}, "a"),
+        ({"a": [1.0], "b": [1.0, 9.0, 0.8]}, "b"),
+        ({"a": [1.0], "b": [1.0, 1.0, 0.8, 5.0, 0.8]}, "b"),
+        ({"a": [1.0], "b": [1.0, 1.0, 1.2, 1.2, 0.1, 1.2]}, "a"),
+        # A neighbour slows both down to a half, round by round; each round alone knows which is faster.
+        ({"a": [1.0, 1.0, 3.0, 1.0, 2.0], "b": [1.0, 1.0, 2.4, 0.8, 1.6]}, "b"),
     ],
-    ids=["second", "first", "within the margin", "warm-up", "best round", "margin over the best", "third"],
+    ids=[
+        "second",
+        "first",
+        "within the margin",
+        "margin over the best",
+        "third",
+        "warm-up",
+        "the second call touches new memory",
+        "one call held up",
+        "one lucky call",
+        "load that comes and goes",
+    ],
 )
-def test_the_fastest_by_its_best_round(
-    times: dict[str, list[float]], winner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fastest(times: dict[str, list[float]], winner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(race, "time", clock)
     backends = [Paced(name, clock, *milliseconds) for name, milliseconds in times.items()]
     assert fastest(backends).name == winner
 
 
-def test_a_race_of_slow_encoders_is_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("times", "calls"),
+    [
+        ([0.8], race.FEWEST_ROUNDS),
+        ([1.0, 1.0, 1.1, 0.8, 0.8], race.MOST_ROUNDS),
+        ([1000.0, 1000.0, 1100.0, 800.0, 800.0], race.FEWEST_ROUNDS),
+    ],
+    ids=["agreement", "doubt", "doubt that takes long"],
+)
+def test_rounds_go_on_while_they_disagree(times: list[float], calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(race, "time", clock)
-    backends = [Paced("a", clock, 400.0), Paced("b", clock, 300.0)]
+    backends = [Paced("a", clock, 1000.0 if times[0] == 1000.0 else 1.0), Paced("b", clock, *times)]
     assert fastest(backends).name == "b"
-    assert [backend.calls for backend in backends] == [2, 2]
+    assert [backend.calls for backend in backends] == [race.WARM_UP + calls] * 2
 
 
 @pytest.fixture
