@@ -11,10 +11,11 @@ from fgvc_deploy.bundle import ParityFigure
 from fgvc_export.budgets import BUDGETS, enforce
 from fgvc_export.clip import Clip
 from fgvc_export.lowered import gpu_file
-from fgvc_export.parity import Setup, TorchEncoder, feature_figures, track_figures
+from fgvc_export.parity import Setup, TorchEncoder, feature_figures
 from fgvc_export.propagation_parity import propagation_track_figures, step_figures
 from fgvc_export.recall import recall_figure
 from fgvc_export.targets import TARGETS, Choice, Source, Tell, run
+from fgvc_export.track_parity import track_figures
 
 
 class Trial(NamedTuple):

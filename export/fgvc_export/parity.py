@@ -1,11 +1,10 @@
-"""The parity gate: an exported encoder beside the PyTorch encoder it was made from, on features and on the task.
+"""The parity gate: an exported encoder beside the PyTorch encoder it was made from, on features, and how it tracks.
 
-How much they may differ is `budgets.py`; the frames are `clip.py`.
+Tracks are judged in `track_parity.py`; how much they may differ is `budgets.py`; the frames are `clip.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,6 @@ from fgvc_export.clip import Clip
 # The smallest, odd and even sides, wide and high, and the size of the published evaluations.
 SIZES = ((32, 32), (33, 47), (75, 101), (130, 97), (256, 256))
 GRID = 8
-DRAWS = 8
 
 
 class Setup(NamedTuple):
@@ -38,10 +36,6 @@ class Setup(NamedTuple):
     preprocess: PreprocessSettings
     propagation: PropagationSettings
     default_size: str
-
-
-# (encoder, setup, clip, xy [P, 2]) -> tracks [T, P, 2] in source pixels.
-Track = Callable[[EncoderBackend, Setup, Clip, Float32Array], Float32Array]
 
 
 class TorchEncoder:
@@ -102,54 +96,6 @@ class RoundingNoise:
         """See `EncoderBackend.encode`."""
         features = self._encoder.encode(x)
         return (features * (1 + self.SIZE * self._rng.uniform(-1, 1, features.shape))).astype(np.float32)
-
-
-def track_figures(
-    ours: EncoderBackend,
-    reference: EncoderBackend,
-    setup: Setup,
-    clip: Clip,
-    precision: str,
-    track: Track | None = None,
-) -> list[ParityFigure]:
-    """p95 and maximum distance between the tracks of an 8x8 grid of points with either encoder, in source pixels."""
-    track = track or track_points
-    xy = grid_points(clip.frames[0].shape[0], clip.frames[0].shape[1])
-    theirs, mine = (track(encoder, setup, clip, xy) for encoder in (reference, ours))
-    return judge_tracks(
-        mine, theirs, lambda seed: track(RoundingNoise(reference, seed), setup, clip, xy), clip, precision
-    )
-
-
-def judge_tracks(
-    mine: Float32Array, theirs: Float32Array, noisy: Callable[[int], Float32Array], clip: Clip, precision: str
-) -> list[ParityFigure]:
-    """Both figures of tracks [T, P, 2] beside the reference's.
-
-    `noisy(seed)`, the reference's own tracks with rounding noise, is asked for when a figure is over its budget.  A
-    read-out tie flips in some draws only, so there may be up to `DRAWS` of them; the largest figure counts.
-    """
-    # Points that stay where they are would agree by doing nothing; the manifest shows that they moved.
-    moved = float(np.median(np.linalg.norm(theirs[-1] - theirs[0], axis=1)))
-    detail = f"{clip.describe()}, {theirs.shape[1]} points, moved {moved:.2g} px (median)"
-    distances = _distances(mine, theirs)
-    figures = [judge(name, precision, value, detail) for name, value in distances.items()]
-    if all(figure.passed for figure in figures):
-        return figures
-    noise = dict.fromkeys(distances, 0.0)
-    for seed in range(DRAWS):
-        drawn = _distances(noisy(seed), theirs)
-        noise = {name: float(np.fmax(noise[name], drawn[name])) for name in noise}
-        figures = [judge(name, precision, value, detail, noise[name]) for name, value in distances.items()]
-        if all(figure.passed for figure in figures):
-            break
-    return figures
-
-
-def _distances(tracks: Float32Array, reference: Float32Array) -> dict[str, float]:
-    """The two figures for tracks [T, P, 2]; the query frame is left out, it does not depend on features."""
-    distance = np.linalg.norm(tracks.astype(np.float64) - reference, axis=2)[1:]
-    return {"track_p95": float(np.percentile(distance, 95)), "track_max": float(distance.max())}
 
 
 def track_points(

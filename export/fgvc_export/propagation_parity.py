@@ -21,7 +21,8 @@ from fgvc_deploy.propagation.onnx_graph import OnnxGraphBackend
 from fgvc_deploy.settings import PropagationSettings
 from fgvc_export.budgets import judge
 from fgvc_export.clip import Clip
-from fgvc_export.parity import RoundingNoise, Setup, grid_points, judge_tracks, track_points
+from fgvc_export.parity import RoundingNoise, Setup, grid_points, track_points
+from fgvc_export.track_parity import judge_tracks
 from fgvc_kernels.reference import MatchError, check_matches
 
 # Network sizes: maps smaller than a window, with sides that are no multiple of a tile, wide and high.

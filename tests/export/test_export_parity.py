@@ -17,12 +17,11 @@ from fgvc_export.parity import (
     Setup,
     feature_figures,
     grid_points,
-    judge_tracks,
-    track_figures,
     track_points,
     worst_cosine,
 )
 from fgvc_export.synthetic_clip import synthetic_clip
+from fgvc_export.track_parity import judge_tracks, track_figures
 
 Float32Array = NDArray[np.float32]
 
