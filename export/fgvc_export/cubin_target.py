@@ -25,7 +25,7 @@ NOT_RUN = "no GPU"
 FIGURES = {"local_topk": "match_score_max", "propagate": "carried_label_max"}
 _OTHER_FIGURE = "parity"
 # Only this mode launches them.
-_COARSE_TO_FINE = ("pool_cells", "coarse_topk", "refine")
+_COARSE_TO_FINE = ("pool_cells", "coarse_topk", "refine", "refine_scores")
 # These gates are about speed; a kernel that breaks them still gives right answers.
 _SLOW = ("spill",)
 

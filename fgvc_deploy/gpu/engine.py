@@ -55,7 +55,12 @@ class GpuEngine(Engine):
     def propagator(self, *, duplicate_first: bool = False, active_tau: float = 0.0) -> Propagator:
         """A new memory for one tracker.  `active_tau` is ignored: looking for pixels to skip is not done here."""
         return GpuPropagator(
-            self.matcher, self.propagation, self.session, self.kernels, duplicate_first=duplicate_first
+            self.matcher,
+            self.propagation,
+            self.session,
+            self.kernels,
+            self.encoder_settings.stride,
+            duplicate_first=duplicate_first,
         )
 
     def _normalise(self, planes: Planes) -> FeatureMap:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fgvc_deploy.gpu.appearance import DevicePoints
 from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.metadata import aligned
 from fgvc_deploy.gpu.session import GpuSession
@@ -35,6 +36,10 @@ class DeviceLabelGroup(LabelGroup):
         self.first_features = features
         self._session = session
         self._memory = memory
+        self.points: DevicePoints | None = None
+        """What is remembered of the points whose labels these are, where visibility is judged."""
+        self.started_mass: Float32Array = labels.sum(axis=0)
+        """Sums [P] of the labels on the first frame."""
         self._place_of_frame = {frame_index: FIRST}
         self._place_of_slot: dict[int, int] = {}
         self._allocate(labels.shape)
@@ -128,6 +133,9 @@ class DeviceLabelGroup(LabelGroup):
             self._allocate((self._shape[0], kept.shape[2]))
         for place, labels in zip(places, kept, strict=True):
             self._write(place, labels)
+        self.started_mass = self.started_mass[channels]
+        if self.points is not None:
+            self.points.keep(channels)
 
     def _allocate(self, shape: tuple[int, ...]) -> None:
         self._count = shape[1]

@@ -1,4 +1,4 @@
-"""The point read-out on the device: label maps of all groups to coordinates and confidence, in one step."""
+"""The point read-out on the device: label maps of all groups to coordinates and evidence, in one step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fgvc_deploy.gpu import readout_plans as plans
+from fgvc_deploy.gpu.appearance import Appearances
+from fgvc_deploy.gpu.arena import DeviceFeatures
 from fgvc_deploy.gpu.label_group import DeviceLabelGroup
 from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.results import Results
@@ -15,9 +17,10 @@ from fgvc_deploy.gpu.steps import Download, Launch, Operation
 from fgvc_deploy.gpu.taps import TapTables
 from fgvc_deploy.readout.centroid import PointReadout
 from fgvc_deploy.readout.grid import ReadGrid
+from fgvc_deploy.trackers.visibility import Appearance
 
-# x, y and confidence of a label map.
-FLOATS = 3
+# x, y and peak of a label map; similarity and mass where visibility is judged.
+FLOATS = 5
 
 
 class PointReadouts:
@@ -35,26 +38,40 @@ class PointReadouts:
         self._bounds: DeviceBuffer | None = None
         self._answers: DeviceBuffer | None = None
 
-    def enqueue(self, step: Sequence[Operation], groups: Sequence[DeviceLabelGroup], grid: ReadGrid) -> None:
-        """Inside `session.working()`."""
+    def enqueue(
+        self,
+        step: Sequence[Operation],
+        groups: Sequence[DeviceLabelGroup],
+        grid: ReadGrid,
+        appearances: Appearances | None,
+        newest: DeviceFeatures,
+    ) -> None:
+        """Inside `session.working()`.  `appearances` None: visibility is not judged on the features `newest`."""
         starts = _starts(groups)
         size = 4 * starts[-1]
         answers = self._answers = self._room(self._answers, size, "coordinates")
         operations = list(step)
         taps = self._taps.starts(grid)
         for group, start in zip(groups, starts, strict=False):
-            operations += self._read(group, grid, taps, answers.address + 4 * start)
+            place = answers.address + 4 * start
+            operations += self._read(group, grid, taps, place)
+            if appearances is not None and group.points is not None:
+                behind = place + 4 * 3 * group.channels
+                operations += appearances.launches(newest, _maps(group, grid), group.points, place, behind)
         host = self._results.host(size)
         self._results.run((*operations, Download(host, answers.address, size)))
 
     def answer(self, groups: Sequence[DeviceLabelGroup]) -> list[PointReadout]:
-        """Coordinates in network pixels and confidence of every group that was enqueued."""
+        """Coordinates in network pixels and peaks of every group enqueued; appearances stay with the groups."""
         values = self._results.wait()[: 4 * _starts(groups)[-1]].view(np.float32)
         readouts = []
         for group, start in zip(groups, _starts(groups), strict=False):
             xy = values[start : start + 2 * group.count].reshape(-1, 2).astype(np.float64)
-            peak = values[start + 2 * group.channels : start + 2 * group.channels + group.count].copy()
+            columns = values[start : start + FLOATS * group.channels].reshape(FLOATS, group.channels)
+            peak, similarity, mass = columns[2:, : group.count].copy()
             readouts.append(PointReadout(xy, peak))
+            if group.points is not None:
+                group.points.newest = Appearance(similarity[:, None], mass)
         return readouts
 
     def _read(
@@ -64,7 +81,7 @@ class PointReadouts:
         taps: tuple[plans.DeviceTaps, plans.DeviceTaps],
         target: int,
     ) -> list[Launch]:
-        maps = plans.DeviceMaps(group.newest_address, grid.feature_hw, group.channels, group.count)
+        maps = _maps(group, grid)
         size = 4 * plans.units(maps.hw, self._kernel.constant("CELLS")) * maps.maps
         bounds = self._bounds = self._room(self._bounds, size, "bounds of label maps")
         return [
@@ -86,6 +103,10 @@ class PointReadouts:
         if buffer is not None and buffer.size >= size:
             return buffer
         return self._session.pool.take(size, what)
+
+
+def _maps(group: DeviceLabelGroup, grid: ReadGrid) -> plans.DeviceMaps:
+    return plans.DeviceMaps(group.newest_address, grid.feature_hw, group.channels, group.count)
 
 
 def _starts(groups: Sequence[DeviceLabelGroup]) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.gpu import plans
+from fgvc_deploy.gpu.appearance import Appearances
 from fgvc_deploy.gpu.arena import DeviceFeatures
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
 from fgvc_deploy.gpu.label_group import DeviceLabelGroup
@@ -28,6 +29,7 @@ from fgvc_deploy.readout.masks import UInt8Array
 from fgvc_deploy.settings import PropagationSettings
 from fgvc_deploy.trackers.label_group import LabelGroup
 from fgvc_deploy.trackers.propagator import Propagator
+from fgvc_deploy.trackers.visibility import Appearance
 
 
 class GpuPropagator(Propagator):
@@ -42,6 +44,7 @@ class GpuPropagator(Propagator):
         settings: PropagationSettings,
         session: GpuSession,
         kernels: TrackingKernels,
+        stride: int,
         *,
         duplicate_first: bool = False,
     ) -> None:
@@ -49,6 +52,8 @@ class GpuPropagator(Propagator):
         self._session = session
         self._kernels = kernels
         self._readout = DeviceReadout(session)
+        self._stride = stride
+        self._appearances: Appearances | None = None
         with session.working():
             self._tables = DeviceTables(session)
         self._matching: Matching | None = None
@@ -80,10 +85,27 @@ class GpuPropagator(Propagator):
 
     def read_points(self, grid: ReadGrid) -> list[PointReadout]:
         """See `Propagator.read_points`; waits for the GPU."""
-        return self._readout.points(self._take_pending(), self._device_groups(), grid)
+        return self._readout.points(
+            self._take_pending(), self._device_groups(), grid, self._appearances, self._newest
+        )
 
-    def appearance(self, xy: Sequence[Float32Array]) -> None:
-        """None: labels and features stay on the device, so confidence is the labels' height (trackers/points.py)."""
+    def appearance(self, xy: Sequence[Float32Array]) -> list[Appearance] | None:
+        """See `Propagator.appearance`; on later frames than the first what `read_points` found at its own places.
+
+        Features come as their component along those of the query frame (`DevicePoints`).
+        """
+        if self._settings.visibility is None:
+            return None
+        looks = []
+        with self._session.working():
+            if self._appearances is None:
+                channels = self._kernels.match.constant("C")
+                self._appearances = Appearances(self._session, self._stride, channels)
+            for group, at in zip(self._device_groups(), xy, strict=True):
+                if group.points is None:
+                    group.points = self._appearances.meet(self._newest, at, group.started_mass)
+                looks.append(group.points.newest)
+        return looks
 
     def read_masks(self, grid: ReadGrid, ids: UInt8Array, out_hw: tuple[int, int]) -> UInt8Array:
         """See `Propagator.read_masks`; waits for the GPU."""
@@ -97,6 +119,10 @@ class GpuPropagator(Propagator):
         """Enqueue a step whose labels nobody has read."""
         if self._pending:
             self._session.steps.run(self._take_pending())
+
+    @property
+    def _newest(self) -> DeviceFeatures:
+        return _on_device(self._recent[-1][1])
 
     def _device_groups(self) -> list[DeviceLabelGroup]:
         return cast("list[DeviceLabelGroup]", self.groups)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fgvc_deploy.gpu.appearance import Appearances
+from fgvc_deploy.gpu.arena import DeviceFeatures
 from fgvc_deploy.gpu.label_group import DeviceLabelGroup
 from fgvc_deploy.gpu.mask_readout import MaskReadout
 from fgvc_deploy.gpu.point_readout import PointReadouts
@@ -33,9 +35,17 @@ class DeviceReadout:
         self._masks: MaskReadout | None = None
 
     def points(
-        self, step: Sequence[Operation], groups: Sequence[DeviceLabelGroup], grid: ReadGrid
+        self,
+        step: Sequence[Operation],
+        groups: Sequence[DeviceLabelGroup],
+        grid: ReadGrid,
+        appearances: Appearances | None,
+        newest: DeviceFeatures,
     ) -> list[PointReadout]:
-        """Enqueue the step; coordinates in network pixels of every group's labels on the newest frame."""
+        """Enqueue the step; coordinates in network pixels of every group's labels on the newest frame.
+
+        With `appearances`, how the points look on its features `newest` is left with the groups.
+        """
         if not groups:
             return []
         if grid.compat == "reference":
@@ -45,7 +55,7 @@ class DeviceReadout:
         with self._session.working():
             if self._points is None:
                 self._points = PointReadouts(self._session, self._results)
-            self._points.enqueue(step, groups, grid)
+            self._points.enqueue(step, groups, grid, appearances, newest)
         return self._points.answer(groups)
 
     def masks(

@@ -85,6 +85,63 @@ def points(
     return Launch(kernel, Grid(source.used), pack(kernel.metadata, arguments))
 
 
+def mass_parts(source: DeviceMaps, kernel: Kernel) -> int:
+    """Parts that the pixels of label maps are summed in."""
+    return blocks(source.hw[0] * source.hw[1], kernel.constant("PIXELS") * kernel.constant("ROUNDS"))
+
+
+def mass_grid(pixels: int, maps: int, part: int, channels: int) -> Grid:
+    """One program for each `part` pixels and each `channels` maps."""
+    return Grid(blocks(pixels, part), blocks(maps, channels))
+
+
+def label_mass(kernel: Kernel, source: DeviceMaps, partials: int) -> Launch:
+    """Sums of label maps in parts, fp32 [parts, maps]."""
+    pixels = source.hw[0] * source.hw[1]
+    part = kernel.constant("PIXELS") * kernel.constant("ROUNDS")
+    grid = mass_grid(pixels, source.maps, part, kernel.constant("CHANNELS"))
+    arguments = {"labels": source.address, "pixels": pixels, "maps": source.maps, "partials": partials}
+    return Launch(kernel, grid, pack(kernel.metadata, arguments))
+
+
+def appearance(
+    kernel: Kernel,
+    *,
+    features: int,
+    hw: tuple[int, int],
+    stride: int,
+    count: int,
+    partials: tuple[int, int, int],
+    xy: int,
+    last: int,
+    looks: int,
+    similarity: int,
+    mass: int,
+    first: bool,
+) -> Launch:
+    """How `count` points look at `xy`, fp32 [count] each; `partials` are an address, its maps and its parts.
+
+    With `first` the kernel writes `looks` and no similarity.
+    """
+    address, maps, parts = partials
+    arguments = {
+        "features": features,
+        "xy": xy,
+        "partials": address,
+        "height": hw[0],
+        "width": hw[1],
+        "stride": stride,
+        "maps": maps,
+        "parts": parts,
+        "first": int(first),
+        "last": last,
+        "looks": looks,
+        "similarity": similarity,
+        "mass": mass,
+    }
+    return Launch(kernel, Grid(count), pack(kernel.metadata, arguments))
+
+
 def mask_ranges(
     kernel: Kernel, source: DeviceMaps, *, rows: DeviceTaps, cols: DeviceTaps, out_hw: tuple[int, int], ranges: int
 ) -> Launch:

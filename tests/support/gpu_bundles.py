@@ -72,7 +72,7 @@ def kernel_table(
         "merge_topk": (merge, merge_constants),
         "normalise": (normalise, {"C": channels, "PADDED_C": padded, "PIXELS": 32}),
     }
-    return table | _readout_table(encoder.stride)
+    return table | _readout_table(encoder.stride) | _appearance_table(feature, {"C": channels, "PADDED_C": padded})
 
 
 def _readout_table(stride: int) -> dict[str, tuple[Parameters, dict[str, Any]]]:
@@ -103,6 +103,20 @@ def _readout_table(stride: int) -> dict[str, tuple[Parameters, dict[str, Any]]]:
         "readout": (points, point_constants | {"CELLS": 32, "CHUNK": 512}),
         "mask_ranges": (ranges, tile),
         "argmax_masks": (masks, tile | {"NORMALISE": True, "REFERENCE": False, "FAINT": 0.05}),
+    }
+
+
+def _appearance_table(feature: str, widths: dict[str, int]) -> dict[str, tuple[Parameters, dict[str, Any]]]:
+    mass: Parameters = [("labels", "*fp32", 16), *_integers("pixels maps"), ("partials", "*fp32", 16)]
+    appearance: Parameters = [
+        ("features", f"*{feature}", 16),
+        *((name, "*fp32", 16) for name in ("xy", "partials")),
+        *_integers("height width stride maps parts first"),
+        *((name, "*fp32", 16) for name in ("last", "looks", "similarity", "mass")),
+    ]
+    return {
+        "label_mass": (mass, {"PIXELS": 64, "ROUNDS": 16, "CHANNELS": 16}),
+        "appearance": (appearance, widths | {"PARTS": 32}),
     }
 
 

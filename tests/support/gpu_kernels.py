@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_appearance_kernels import appearance, label_mass
 from gpu_call import Call
 from gpu_memory import IllegalAddressError
 from gpu_readout_kernels import argmax_masks, mask_ranges, readout, readout_bounds
@@ -130,6 +131,8 @@ KERNELS: dict[str, Callable[[Call], None]] = {
     "normalise": normalise,
     "readout_bounds": readout_bounds,
     "readout": readout,
+    "label_mass": label_mass,
+    "appearance": appearance,
     "mask_ranges": mask_ranges,
     "argmax_masks": argmax_masks,
 }

@@ -7,7 +7,19 @@ from fgvc_kernels.triton.table import KERNELS, Build
 
 SETTINGS: dict[str, tuple[Build, tuple[str, ...]]] = {
     "resnet18_d1": (Build(), tuple(KERNELS)),
-    "edge_lite0": (Build(channels=176, stride=4), ("normalise", "local_topk", "local_topk_scores", "readout")),
+    "edge_lite0": (
+        Build(channels=176, stride=4),
+        (
+            "normalise",
+            "local_topk",
+            "local_topk_scores",
+            "readout",
+            "appearance",
+            "pool_cells",
+            "coarse_topk",
+            "refine",
+        ),
+    ),
     "resnet18_d1.bf16": (Build(feature="bf16"), ("normalise", "local_topk")),
 }
 """Settings by encoder, the paper's first, and the kernels to hold with them: those that the features change."""

@@ -37,6 +37,7 @@ def refine_kernel(
     height: tl.tensor,
     width: tl.tensor,
     frames: tl.tensor,
+    frames_per_split: tl.tensor,
     positions: tl.tensor,
     values: tl.tensor,
     C: tl.constexpr,
@@ -50,9 +51,9 @@ def refine_kernel(
     TEMPERATURE: tl.constexpr,
     UPCAST: tl.constexpr,
 ) -> None:
-    """The queries of one cell (axis 0) against every key frame.
+    """The queries of one cell (axis 0) against the key frames of one split (axis 1).
 
-    query [H*W, C], keys [ring, H*W, C], slots int32 [T], matched int32 [T, cells]; out [H*W, K].
+    query [H*W, C], keys [ring, H*W, C], slots int32 [T], matched int32 [T, cells]; out [splits, H*W, K].
     """
     SIDE: tl.constexpr = SCALE + 2 * FINE_RADIUS
     BLOCKS: tl.constexpr = (SIDE * SIDE + BLOCK - 1) // BLOCK
@@ -69,8 +70,10 @@ def refine_kernel(
     if UPCAST:
         q = q.to(tl.float32)
     best, codes, worst = empty_list(ROWS, SLOTS, K)
-    for back in range(frames):
-        t = frames - 1 - back
+    start = tl.program_id(1) * frames_per_split
+    stop = tl.minimum(start + frames_per_split, frames)
+    for back in range(stop - start):
+        t = stop - 1 - back
         frame = keys + tl.load(slots + t).to(tl.int64) * height * width * C
         other = tl.load(matched + t * cells + cell) % cells
         other_y = other // grid_width * SCALE
@@ -98,7 +101,8 @@ def refine_kernel(
     key_y = other // grid_width * SCALE - FINE_RADIUS + n // SIDE
     key_x = other % grid_width * SCALE - FINE_RADIUS + n % SIDE
     found = tl.where(best >= 0, (of * height + key_y) * width + key_x, 0)
-    to = (y * width + x).to(tl.int64)[:, None] * K + rank_entries(best, SLOTS, K)
+    row = (tl.program_id(1) * height * width + y * width + x).to(tl.int64)[:, None] * K
+    to = row + rank_entries(best, SLOTS, K)
     wanted = inside[:, None] & (tl.arange(0, SLOTS) < K)[None, :]
     tl.store(positions + to, found, mask=wanted)
     tl.store(values + to, list_values(best, SLOTS, K, TEMPERATURE), mask=wanted)
@@ -123,21 +127,26 @@ def launch_refine(
     fine_radius: int = 4,
     topk: int = 10,
     temperature: float = 0.07,
+    frames_per_split: int | None = None,
     config: Config = CONFIG,
 ) -> TopK:
     """Matches [H*W, k] around the coarse matches int32 [T, cells] (cells of key frame t; t * cells + cell as well).
 
-    Other arguments as `launch_local_topk`.  Raises KernelArgumentError.
+    Other arguments, and lists per split, as `launch_local_topk`.  Raises KernelArgumentError.
     """
     channels = require_features(query, keys, hw)
     require_slots(slots, query.device)
     require_topk(topk)
     cells = triton.cdiv(hw[0], scale) * triton.cdiv(hw[1], scale)
     require_tensor("matched", matched, (torch.int32,), (len(slots), cells), query.device)
-    positions = torch.empty((hw[0] * hw[1], topk), dtype=torch.int32, device=query.device)
+    if frames_per_split is not None and temperature:
+        raise KernelArgumentError(f"Temperature {temperature} cannot be used for lists to merge: it must be 0.")
+    per_split = frames_per_split or len(slots)
+    splits = triton.cdiv(len(slots), per_split)
+    positions = torch.empty((splits, hw[0] * hw[1], topk), dtype=torch.int32, device=query.device)
     found = TopK(positions, torch.empty_like(positions, dtype=torch.float32))
-    refine_kernel[(cells,)](
-        *(query, keys, slots, matched, *hw, len(slots), *found),
+    refine_kernel[refine_grid(hw, splits, scale)](
+        *(query, keys, slots, matched, *hw, len(slots), per_split, *found),
         C=channels,
         PADDED_C=padded_channels(channels),
         K=topk,
@@ -148,4 +157,9 @@ def launch_refine(
         **config.tiles,
         **config.options,
     )
-    return found
+    return found if frames_per_split else TopK(found.positions[0], found.values[0])
+
+
+def refine_grid(hw: tuple[int, int], splits: int, scale: int) -> tuple[int, int]:
+    """Programs of one launch: cells, splits."""
+    return triton.cdiv(hw[0], scale) * triton.cdiv(hw[1], scale), splits

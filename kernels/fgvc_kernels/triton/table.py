@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from . import argmax_masks, local_topk, merge_topk, normalise, pool_cells, propagate, readout, readout_bounds, refine
+from . import (
+    appearance,
+    argmax_masks,
+    label_mass,
+    local_topk,
+    merge_topk,
+    normalise,
+    pool_cells,
+    propagate,
+    readout,
+    readout_bounds,
+    refine,
+)
 from .config import SLOTS, Config, Param, Variant, padded_channels, require_topk
 
 Constexprs = Mapping[str, int | float | bool]
@@ -62,13 +74,13 @@ def _variant(name: str, kernel: object, words: str, build: Build, config: Config
     return Variant(name, kernel, _params(words, build), {**constexprs, **config.tiles}, config)
 
 
-def _local_topk(name: str, build: Build, topk: int, temperature: float) -> Variant:
+def _local_topk(name: str, build: Build, topk: int, temperature: float, square: bool) -> Variant:
     words = (
         "query:feature! keys:feature! slots:i32 offsets:i32! height width frames frames_per_split blocks limit "
         "positions:i32! values:fp32!"
     )
     constexprs = {**build.widths, "K": topk, "SLOTS": SLOTS, "TEMPERATURE": temperature, "UPCAST": False}
-    constexprs["SQUARE"] = build.window == "square"
+    constexprs["SQUARE"] = square
     return _variant(name, local_topk.local_topk_kernel, words, build, local_topk.CONFIG, constexprs)
 
 
@@ -106,6 +118,19 @@ def _readout(build: Build) -> Variant:
     return _variant("readout", readout.readout_kernel, words, build, readout.CONFIG, constexprs)
 
 
+def _label_mass(build: Build) -> Variant:
+    words = "labels:label! pixels maps partials:fp32!"
+    return _variant("label_mass", label_mass.label_mass_kernel, words, build, label_mass.CONFIG, {})
+
+
+def _appearance(build: Build) -> Variant:
+    words = (
+        "features:feature! xy:fp32! partials:fp32! height width stride maps parts first "
+        "last:fp32! looks:fp32! similarity:fp32! mass:fp32!"
+    )
+    return _variant("appearance", appearance.appearance_kernel, words, build, appearance.CONFIG, build.widths)
+
+
 def _mask_ranges(build: Build) -> Variant:
     words = f"labels:label! {_taps(LOWS)} height width out_height out_width maps ranges:fp32!"
     return _variant("mask_ranges", argmax_masks.mask_ranges_kernel, words, build, argmax_masks.CONFIG, {})
@@ -124,29 +149,37 @@ def _pool_cells(build: Build) -> Variant:
     return _variant("pool_cells", pool_cells.pool_cells_kernel, words, build, pool_cells.CONFIG, constexprs)
 
 
-def _refine(build: Build) -> Variant:
-    words = "query:feature! keys:feature! slots:i32 matched:i32! height width frames positions:i32! values:fp32!"
+def _refine(name: str, build: Build, temperature: float) -> Variant:
+    words = (
+        "query:feature! keys:feature! slots:i32 matched:i32! height width frames frames_per_split "
+        "positions:i32! values:fp32!"
+    )
     sizes = refine.refine_sizes(build.coarse_scale, build.fine_radius)
-    constexprs = {**build.widths, **sizes, "K": build.topk, "SLOTS": SLOTS, "TEMPERATURE": build.temperature}
+    constexprs = {**build.widths, **sizes, "K": build.topk, "SLOTS": SLOTS, "TEMPERATURE": temperature}
     constexprs["UPCAST"] = False
-    return _variant("refine", refine.refine_kernel, words, build, refine.CONFIG, constexprs)
+    return _variant(name, refine.refine_kernel, words, build, refine.CONFIG, constexprs)
 
 
 KERNELS: Mapping[str, Callable[[Build], Variant]] = {
     "normalise": _normalise,
     # Weights for one query group; scores where several groups share lists that merge_topk joins.
-    "local_topk": lambda build: _local_topk("local_topk", build, build.topk, build.temperature),
-    "local_topk_scores": lambda build: _local_topk("local_topk_scores", build, build.topk, 0.0),
+    "local_topk": lambda b: _local_topk("local_topk", b, b.topk, b.temperature, b.window == "square"),
+    "local_topk_scores": lambda b: _local_topk("local_topk_scores", b, b.topk, 0.0, b.window == "square"),
     "merge_topk": _merge_topk,
     "propagate": _propagate,
     "readout_bounds": _readout_bounds,
     "readout": _readout,
+    # Where the bundle's visibility is calibrated: the evidence beside the labels' height.
+    "label_mass": _label_mass,
+    "appearance": _appearance,
     "mask_ranges": _mask_ranges,
     "argmax_masks": _argmax_masks,
-    # The coarse-to-fine mode: pool, match the cells with k = 1 and one list per frame, refine.
+    # The coarse-to-fine mode: pool, match the cells with k = 1 and one list per frame, refine.  Its coarse window is
+    # a circle whatever the window of the exact mode.
     "pool_cells": _pool_cells,
-    "coarse_topk": lambda build: _local_topk("coarse_topk", build, 1, 0.0),
-    "refine": _refine,
+    "coarse_topk": lambda b: _local_topk("coarse_topk", b, 1, 0.0, square=False),
+    "refine": lambda b: _refine("refine", b, b.temperature),
+    "refine_scores": lambda b: _refine("refine_scores", b, 0.0),
 }
 
 

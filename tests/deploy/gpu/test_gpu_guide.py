@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fgvc_deploy.engines import split_backend
 from fgvc_deploy.gpu.chips import NAMES, runs_on
 from fgvc_deploy.gpu.tables import CAPACITY
-from fgvc_deploy.model import split_backend
 from fgvc_deploy.trackers.points import PointTracker
 
 from .conftest import CHANNELS, STRIDE, Engines

@@ -19,7 +19,7 @@ from gpu_bundles import kernel_table
 pytest.importorskip("triton")
 
 CHANNELS, STRIDE = 80, 4
-TILES = {"TILE_Y", "TILE_X", "BLOCK", "PIXELS", "CHANNELS", "ROWS", "CELLS", "CHUNK"}
+TILES = {"TILE_Y", "TILE_X", "BLOCK", "PIXELS", "CHANNELS", "ROWS", "CELLS", "CHUNK", "ROUNDS", "PARTS"}
 USED = kernel_table(EncoderSettings(arch="toy", stride=STRIDE, channels=CHANNELS), PropagationSettings())
 
 
@@ -54,7 +54,15 @@ def test_offset_tables_agree(shape: Any, radius: float, hw: tuple[int, int]) -> 
 
 
 def _grids() -> Iterator[tuple[Grid, tuple[int, ...]]]:
-    from fgvc_kernels.triton import argmax_masks_launch, local_topk, merge_topk, normalise, propagate, readout_bounds
+    from fgvc_kernels.triton import (
+        argmax_masks_launch,
+        label_mass,
+        local_topk,
+        merge_topk,
+        normalise,
+        propagate,
+        readout_bounds,
+    )
 
     for hw in ((1, 1), (9, 13), (64, 107)):
         pixels = hw[0] * hw[1]
@@ -73,6 +81,7 @@ def _grids() -> Iterator[tuple[Grid, tuple[int, ...]]]:
                 readout_plans.bounds_grid(hw, channels, cells, maps),
                 readout_bounds.readout_bounds_grid(hw, channels),
             )
+            yield readout_plans.mass_grid(pixels, channels, 1024, 16), label_mass.label_mass_grid(pixels, channels)
         yield Grid(readout_plans.mask_tiles(hw, (16, 32))), argmax_masks_launch.argmax_masks_grid(hw)
 
 

@@ -17,6 +17,7 @@ from fgvc_deploy.errors import BackendError
 from fgvc_deploy.gpu.engine import GpuEngine
 from fgvc_deploy.pipeline import mask_frames, point_frames
 from fgvc_deploy.propagation.base import Window
+from fgvc_deploy.settings import VisibilitySettings
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
 from gpu_emulator import EmulatedDriver
@@ -26,6 +27,7 @@ from .conftest import Engines
 Clip = NDArray[np.uint8]
 # Two points that start together, two groups that start later, one on the last frame.
 QUERIES_TYX = np.array([[0, 12, 20], [3, 20, 31.5], [0, 22, 14], [4, 9, 12], [19, 20, 30]], np.float32)
+VISIBILITY = VisibilitySettings(bias=-6.0, peak=3.0, similarity=4.0, log_mass=2.0)
 # The same arithmetic in another order of summation; the read-out's lattice of 0.2 px would show a wrong match.
 SAME_PX = 2e-3
 
@@ -47,8 +49,9 @@ def test_points_as_on_the_cpu(engines: Engines, clip: Clip, count: int, compat: 
     assert gpu.session.steps.replayed >= (7 if count == 1 else 2)
 
 
-def test_confidence_as_on_the_cpu(engines: Engines, clip: Clip) -> None:
-    cpu, gpu = engines()
+@pytest.mark.parametrize("visibility", [None, VISIBILITY])
+def test_confidence_as_on_the_cpu(engines: Engines, clip: Clip, visibility: VisibilitySettings | None) -> None:
+    cpu, gpu = engines(visibility=visibility)
     results = [list(point_frames(clip[:8], PointTracker(e), QUERIES_TYX[:2])) for e in (gpu, cpu)]
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)

@@ -37,13 +37,15 @@ def test_pointers_to_features_and_results_are_aligned() -> None:
     """Without the attribute nothing vectorises ahead of time."""
     for variant in variants(Build()):
         for param in variant.params:
-            if param.name in {"query", "keys", "features", "labels", "positions", "values", "out"}:
+            if param.name in {"query", "keys", "features", "labels", "positions", "values", "out", "looks"}:
                 assert param.divisible_by == 16, f"{variant.name}.{param.name}"
 
 
 def test_inputs_come_first_then_integers_then_outputs() -> None:
     """TensorRT plugins pass arguments in that order."""
-    outputs = {"positions", "values", "out", "bounds", "xy", "peak", "ranges", "mask"}
+    outputs = {"positions", "values", "out", "bounds", "xy", "peak", "ranges", "mask", "partials"}
+    # What is remembered of points from frame to frame, and the answers.
+    outputs |= {"last", "looks", "similarity", "mass"}
     for variant in variants(Build()):
         kinds = ["integer" if p.kind == "i32" else "pointer" for p in variant.params]
         last_integer = max(i for i, kind in enumerate(kinds) if kind == "integer")

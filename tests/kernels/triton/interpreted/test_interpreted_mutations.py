@@ -18,8 +18,10 @@ import pytest
 import torch
 
 import fgvc_kernels
+from fgvc_deploy.propagation.base import FeatureMap
 from fgvc_deploy.readout import read_points
 from fgvc_deploy.readout.masks import read_masks
+from fgvc_deploy.trackers.visibility import sample_features
 from fgvc_kernels.reference import check_matches
 from fgvc_kernels.reference.check import check_scores
 from fgvc_kernels.reference.pooled_search import fine_candidates
@@ -117,7 +119,27 @@ def masked(frames: Frames) -> None:
     np.testing.assert_array_equal(found, read_masks(labels, ids, (5, 20), (20, 40), 2, (10, 40)))
 
 
-CHECKS = [matches, carried, merged, refined, unit, read, masked]
+def judged(frames: Frames) -> None:
+    """One point inside, one at the border of the map, one that vanished; two parts of the mass."""
+    hw, features = (40, 30), frames(5, 2, (40, 30), dtype="float32")
+    module, mass = load("appearance"), load("label_mass")
+    labels = torch.rand((1200, 4), generator=torch.Generator().manual_seed(2))
+    points = module.Points(torch.full((3, 2), torch.nan), torch.full((3, 16), torch.nan))
+    before = torch.tensor([[13.5, 21.0], [200.0, 200.0], [30.5, 8.0]])
+    after = torch.tensor([[14.25, 20.5], [58.5, 78.0], [torch.nan, torch.nan]])
+    for frame, xy, first in ((0, before, True), (1, after, False)):
+        parts = mass.launch_label_mass(labels)
+        found = module.launch_appearance(features[frame], xy, parts, hw, points, stride=2, first=first)
+    seen = [after[0], after[1], before[2]]
+    looks = [
+        sample_features(FeatureMap(hw, features[frame].numpy()), np.stack(xy) / 2)
+        for frame, xy in ((0, [*before]), (1, seen))
+    ]
+    np.testing.assert_allclose(found.similarity, (looks[0] * looks[1]).sum(1), rtol=0, atol=5e-7)
+    np.testing.assert_allclose(found.mass, labels.double().numpy()[:, :3].sum(0), rtol=1e-6)
+
+
+CHECKS = [matches, carried, merged, refined, unit, read, masked, judged]
 MUTATIONS = {
     "radius inclusive": (matches, "local_topk.py", "(measure < limit)", "(measure <= limit)"),
     "border key dropped": (matches, "local_topk.py", "(key_x < width)", "(key_x < width - 1)"),
@@ -147,6 +169,12 @@ MUTATIONS = {
     "a unit skipped": (read, "readout.py", "* SLACK >= key_value", "* 0.9 >= key_value"),
     "half a pixel": (read, "taps.py", "(index * (network / pixels) - 0.5)", "(index * (network / pixels))"),
     "bound without the next row": (read, "readout_bounds.py", "low + below", "low"),
+    "no next column": (judged, "appearance.py", "tl.minimum(left + 1, width - 1)", "left"),
+    "column and row mixed up": (judged, "appearance.py", "across = x - left", "across = y - top"),
+    "a vanished point lost": (judged, "appearance.py", "if x != x:", "if x == x + 1:"),
+    "not a unit vector": (judged, "appearance.py", "unit = mixed / length", "unit = mixed"),
+    "half of the mass": (judged, "label_mass.py", "tl.static_range(ROUNDS)", "tl.static_range(ROUNDS // 2)"),
+    "a part lost": (judged, "appearance.py", "mask=part < parts", "mask=part < parts - 1"),
     "no stretching": (masked, "argmax_masks.py", "value - low, high - low", "value, high"),
     "last class wins": (masked, "argmax_masks.py", "better = value > best", "better = value >= best"),
 }

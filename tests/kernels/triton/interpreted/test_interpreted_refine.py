@@ -13,6 +13,7 @@ from fgvc_kernels.reference.check import check_scores
 from fgvc_kernels.reference.pooled_search import coarse_scores, fine_candidates
 from fgvc_kernels.triton.errors import KernelArgumentError
 from fgvc_kernels.triton.local_topk import launch_local_topk
+from fgvc_kernels.triton.merge_topk import launch_merge_topk
 from fgvc_kernels.triton.pool_cells import launch_pool_cells
 from fgvc_kernels.triton.refine import launch_refine
 from fgvc_kernels.triton.refine_reference import refine_reference
@@ -71,6 +72,22 @@ def test_the_whole_mode(frames: Frames) -> None:
     expected = refine_reference(features[0], features[1:], slots, matched, hw, scale=scale, fine_radius=2)
     # Scores within 5e-7, divided by the temperature.
     torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-5)
+
+
+def test_lists_of_single_frames_merge_to_the_joint_list(frames: Frames) -> None:
+    """What several query groups share; the merge renumbers the positions."""
+    hw, features = (6, 7), frames(3, 4, (6, 7), dtype="float32")
+    matched, slots = random_matches(6, 3), slots_of(2, 0, 1)
+    sizes: dict[str, Any] = {"scale": 3, "fine_radius": 1, "topk": 5, "temperature": 0.0}
+    joint = launch_refine(features[0], features[1:], slots, matched, hw, **sizes)
+    lists = launch_refine(features[0], features[1:], slots, matched, hw, frames_per_split=1, **sizes)
+    assert lists.positions.shape == (3, 42, 5)
+    found = launch_merge_topk(lists, slots_of(0, 1, 2), temperature=0.0)
+    torch.testing.assert_close(found.values, joint.values, rtol=0, atol=0)
+    # Equal scores may change places: the grid of 2^-21 makes some.
+    assert (found.positions == joint.positions).float().mean() > 0.99
+    with pytest.raises(KernelArgumentError, match="must be 0"):
+        launch_refine(features[0], features[1:], slots, matched, hw, scale=3, frames_per_split=1)
 
 
 def test_refusals(frames: Frames) -> None:
