@@ -1,6 +1,6 @@
 """`load` a bundle and track with it: the Python interface most people need.
 
-The work happens in `trackers` (one frame at a time) and `pipeline` (whole videos).
+The work happens in `trackers` (one frame at a time) and `pipeline` (whole videos); backends are found in `engines`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fgvc_deploy.bundle import Bundle, open_bundle
-from fgvc_deploy.encoders import select as encoders
-from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine, Size
-from fgvc_deploy.errors import InputError, SourceFault
-from fgvc_deploy.gpu.names import ENCODERS as GPU_ENCODERS
-from fgvc_deploy.gpu.names import PROPAGATION as GPU
+from fgvc_deploy.engines import Engines
+from fgvc_deploy.errors import SourceFault
 from fgvc_deploy.pipeline import OnFrame, PointFrame, mask_frames, point_frames
-from fgvc_deploy.propagation.select import create_propagation, propagation_names
-from fgvc_deploy.propagation.threads import worker_count
 from fgvc_deploy.queries import check_in_frame, check_mask_frame, check_queries, check_times
 from fgvc_deploy.settings import Compat, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker
@@ -36,9 +31,7 @@ class Model:
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self.bundle = bundle
-        self._threads = threads
-        self._encoders: dict[str, EncoderBackend] = {}
-        self._engines: dict[tuple[str, PropagationSettings], Engine] = {}
+        self._engines = Engines(bundle, threads)
 
     def engine(self, backend: str = "auto", propagation: PropagationSettings | None = None) -> Engine:
         """The shared parts of a tracker.
@@ -48,41 +41,7 @@ class Model:
         (docs/edge.md), alone or as in `onnxruntime+gpu`.  `propagation` replaces the bundle's settings.  Raises
         InputError for an unknown name, BackendError for one that cannot run here.
         """
-        manifest = self.bundle.manifest
-        settings = propagation or manifest.propagation
-        key = (backend, settings)
-        if key not in self._engines:
-            encoder, matcher = split_backend(backend)
-            if matcher == GPU:
-                # Imported when asked for: it brings ONNX Runtime's and the driver's interface along.
-                from fgvc_deploy.gpu.create import create_engine
-
-                self._engines[key] = create_engine(self.bundle, settings, encoder=encoder, threads=self._threads)
-                return self._engines[key]
-            self._engines[key] = Engine(
-                manifest.encoder,
-                manifest.preprocess,
-                settings,
-                manifest.default_size,
-                self._encoder(encoder),
-                create_propagation(matcher, settings, self._threads, self.bundle),
-                overlap=worker_count(self._threads) > 1,
-            )
-        return self._engines[key]
-
-    def _encoder(self, name: str) -> EncoderBackend:
-        """Kept apart from the engines: weights and session do not depend on the propagation."""
-        if name not in self._encoders:
-            plain, _, precision = name.partition(":")
-            if plain in GPU_ENCODERS:
-                from fgvc_deploy.gpu.select import host_encoder
-
-                self._encoders[name] = host_encoder(self.bundle, plain, precision or "fp32")
-                return self._encoders[name]
-            self._encoders[name] = encoders.create(
-                self.bundle, plain, threads=self._threads, precision=precision or "fp32"
-            )
-        return self._encoders[name]
+        return self._engines.get(backend, propagation)
 
     def point_tracker(
         self,
@@ -139,7 +98,7 @@ class Model:
             check_times(queries, video.frame_count, "queries_tyx")
             frames = point_frames(video, tracker, queries, bidirectional=bidirectional, on_frame=on_frame)
             try:
-                results.extend(result._replace(frame=_NO_FRAME) for result in frames)
+                results.extend(result.without_frame() for result in frames)
             except SourceFault as fault:
                 fault.partial = _as_tracks(results, queries)
                 raise
@@ -178,9 +137,6 @@ class Model:
         return np.stack(masks)
 
 
-_NO_FRAME = np.zeros((0, 0, 3), np.uint8)
-
-
 def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Model:
     """Open and verify a bundle directory or .zip; None opens the one shipped with the package.
 
@@ -188,29 +144,6 @@ def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Mod
     Raises BundleError when it is missing, damaged or newer than this version.
     """
     return Model(open_bundle(DEFAULT_BUNDLE if bundle is None else bundle), threads=threads)
-
-
-def split_backend(backend: str) -> tuple[str, str]:
-    """Names of the encoder and the propagation backend in `auto`, `numpy`, `onnxruntime` or `onnxruntime+numpy`.
-
-    An encoder's keeps its precision, as in `onnxruntime:int8`.
-    """
-    encoder_names = [*(entry.name for entry in encoders.ENCODER_BACKENDS), *GPU_ENCODERS]
-    matcher_names = [*propagation_names(), GPU]
-    known = ["auto", *encoder_names, *matcher_names]
-    names = backend.split("+")
-    for name in names:
-        plain, colon, _ = name.partition(":")
-        if plain not in known or (colon and plain not in encoder_names):
-            raise InputError(f"there is no backend {name!r}; choose from {', '.join(known)}, or join two by '+'.")
-    chosen = (
-        [name for name in names if name.partition(":")[0] in encoder_names],
-        [name for name in names if name in matcher_names],
-    )
-    if any(len(of_one_kind) > 1 for of_one_kind in chosen):
-        raise InputError(f"backend {backend!r} names two of a kind; join one encoder and one propagation by '+'.")
-    encoder, matcher = (of_one_kind[0] if of_one_kind else "auto" for of_one_kind in chosen)
-    return encoder, matcher
 
 
 def _as_tracks(results: list[PointFrame], queries: NDArray[np.float32]) -> Tracks:

@@ -1,7 +1,7 @@
 """Encoding one frame ahead: a thread computes the next frame's features while the caller propagates this one's.
 
 Results are the same bit for bit, because each frame goes through the same calls in the same order.  What is done with
-the frames is the business of `pipeline.py`; a stream can be read the same way:
+the frames is the business of `pipeline`; a stream can be read the same way:
 
     for item in encoded(frames, tracker, ahead=True):
         result = finish(item, tracker)

@@ -16,8 +16,9 @@ from fgvc_deploy.bundle import Bundle, BundleDraft, Payload, write_bundle
 from fgvc_deploy.encoders import race, select
 from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.encoders.race import fastest
+from fgvc_deploy.engines import split_backend
 from fgvc_deploy.errors import BackendError, BundleError, InputError
-from fgvc_deploy.model import Model, split_backend
+from fgvc_deploy.model import Model
 from toy_encoder import SETTINGS, toy_onnx
 
 Make = Callable[..., Bundle]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import fgvc_deploy
+from fgvc_deploy.engines import split_backend
 from fgvc_deploy.errors import BundleError, InputError, SourceFault
-from fgvc_deploy.model import Model, split_backend
+from fgvc_deploy.model import Model
 
 Clip = NDArray[np.uint8]
 QUERIES = [[0, 20, 30], [2, 30, 40]]

@@ -1,28 +1,21 @@
-"""Offline runs: read a source from start to end and drive a streaming tracker over it.
-
-The offline call is a loop over a tracker's steps, so both give the same numbers; where there are threads for it, the
-next frame is encoded meanwhile (`overlap.py`).  Writing results lives in `results`.
-"""
+"""Points through a whole video: one pass forwards, on demand a second one back.  Masks: `masks.py`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.errors import InputError, SourceFault
+from fgvc_deploy.errors import SourceFault
 from fgvc_deploy.overlap import encoded, finish
+from fgvc_deploy.pipeline.passes import Frame, OnFrame, note_missing
 from fgvc_deploy.queries import check_times, query_frames
 from fgvc_deploy.spool import FrameSpool
-from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointStep, PointTracker
-
-Frame = NDArray[np.uint8]
-OnFrame = Callable[[], None]
 
 
 class PointFrame(NamedTuple):
@@ -33,6 +26,10 @@ class PointFrame(NamedTuple):
     xy: NDArray[np.float32]
     visible: NDArray[np.bool_]
     confidence: NDArray[np.float32]
+
+    def without_frame(self) -> PointFrame:
+        """The same without its pixels, for results that wait while the video goes on."""
+        return self._replace(frame=np.zeros((0, 0, 3), np.uint8))
 
 
 def point_frames(
@@ -104,7 +101,7 @@ def _both_ways(
     with FrameSpool() as spool:
         try:
             forward = _forward(spool.record(frames), tracker, xy, starts, on_frame)
-            results.extend(result._replace(frame=_NO_FRAME) for result in forward)
+            results.extend(result.without_frame() for result in forward)
         except (SourceFault, KeyboardInterrupt) as error:
             stopped = error
         if not isinstance(stopped, KeyboardInterrupt):
@@ -143,15 +140,8 @@ def _fill_backwards(
             missing = newest - result.frame_index
             _fill_before_query(results[missing], result, started, starts)
     except KeyboardInterrupt as error:
-        _note_missing(error, missing, "where points of later query frames have no positions")
+        note_missing(error, missing, "where points of later query frames have no positions")
         raise
-
-
-def _note_missing(error: KeyboardInterrupt, frames: int, consequence: str) -> None:
-    """Say on the interrupt that the first `frames` frames were not reached, so that nobody takes them for results."""
-    if frames:
-        which = "frame 0" if frames == 1 else f"frames 0 to {frames - 1}"
-        error.add_note(f"the way back did not reach {which}, {consequence}")
 
 
 def _fill_before_query(
@@ -179,71 +169,3 @@ def _fill(result: PointFrame, step: PointStep, query_of_id: NDArray[np.int64]) -
     result.xy[rows] = step.xy
     result.visible[rows] = step.visible
     result.confidence[rows] = step.confidence
-
-
-_NO_FRAME = np.zeros((0, 0, 3), np.uint8)
-
-
-class MaskFrame(NamedTuple):
-    """One frame and its object ids, uint8 [H, W]."""
-
-    frame_index: int
-    frame: Frame
-    mask: NDArray[np.uint8]
-
-
-def mask_frames(
-    frames: Iterable[Frame],
-    tracker: MaskTracker,
-    *,
-    query_frame: int = 0,
-    bidirectional: bool = False,
-    on_frame: OnFrame | None = None,
-) -> Iterator[MaskFrame]:
-    """Carry the tracker's first mask, which lies on frame `query_frame`, through all frames; yields them in order.
-
-    Frames before it get an empty mask or, with `bidirectional`, the mask followed backwards: then frames and masks up
-    to there wait in temporary files, and an interrupt on the way back yields them before it is raised, with a note
-    (PEP 678) that names the frames it left empty.  Raises InputError when the source ends before `query_frame`.
-    """
-    source = iter(frames)
-    with FrameSpool() as spool:
-        for index, frame in enumerate(spool.record(source) if bidirectional else source):
-            if index == query_frame:
-                break
-            if not bidirectional:
-                yield MaskFrame(index, frame, np.zeros(frame.shape[:2], np.uint8))
-        else:
-            raise InputError(f"the mask lies on frame {query_frame}, but the source ends before it.")
-        if bidirectional:
-            yield from _masks_before(spool, tracker.renewed(), on_frame)
-    with closing(encoded(itertools.chain([frame], source), tracker)) as items:
-        for index, item in enumerate(items, query_frame):
-            yield MaskFrame(index, item.frame, finish(item, tracker))
-            if on_frame:
-                on_frame()
-
-
-def _masks_before(spool: FrameSpool, tracker: MaskTracker, on_frame: OnFrame | None) -> Iterator[MaskFrame]:
-    """Masks of all spooled frames but the last, which is the one the mask was drawn on; in order of time.
-
-    An interrupt ends the pass: frames it did not reach get an empty mask, the last one is yielded too, for no pass
-    forwards will, and then the interrupt is raised with a note that names the empty ones.
-    """
-    stopped: KeyboardInterrupt | None = None
-    with FrameSpool() as masks:
-        try:
-            with closing(encoded(spool.backward(), tracker)) as items:
-                for _ in masks.record(finish(item, tracker) for item in items):
-                    if on_frame:
-                        on_frame()
-        except KeyboardInterrupt as error:
-            stopped = error
-        missing = len(spool) - len(masks)
-        if stopped:
-            _note_missing(stopped, missing, "where masks are empty")
-        found = masks.backward()
-        for index, frame in enumerate(itertools.islice(spool.forward(), len(spool) - (stopped is None))):
-            yield MaskFrame(index, frame, np.zeros(frame.shape[:2], np.uint8) if index < missing else next(found))
-    if stopped:
-        raise stopped
