@@ -60,6 +60,8 @@ class PropagationSettings(FrozenModel):
     `keypoint_sigma` (poses) are in network pixels.  `active_tau`: point tracking skips pixels whose window holds no
     label above this share of the point's highest one on that frame; 0 skips none (docs/active-set.md).
     `visibility` None: confidence is the label's own height, as before bundles were calibrated.
+    `fine`: `patch` refines the places of points by aligning image patches (docs/fine-stage.md); it has nothing to do
+    with `fine_radius`, which belongs to the mode `coarse_to_fine`.
     """
 
     window: Literal["circle", "square"] = "circle"
@@ -76,3 +78,4 @@ class PropagationSettings(FrozenModel):
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4
     coarse_radius: PositiveFloat = 8.0
     fine_radius: Annotated[int, Field(ge=1, le=16)] = 4
+    fine: Literal["off", "patch"] = "off"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.propagation.base import Float32Array
+from fgvc_deploy.fine.patches import FinePoints
+from fgvc_deploy.propagation.base import BoolArray, Float32Array
 from fgvc_deploy.readout.centroid import PointReadout
 from fgvc_deploy.settings import VisibilitySettings
 from fgvc_deploy.trackers.label_group import LabelGroup
@@ -20,7 +21,7 @@ class PointGroup:
     """`ids` int64 [P]; `xy` [P, 2] is the last known position in network pixels, `confidence` [P].
 
     `appearance` is that of the query frame, None where visibility is not judged; `evidence` that of the newest frame,
-    None on the query frame.
+    None on the query frame.  `fine` is None where the fine stage is off: what labels say is then the answer.
     """
 
     labels: LabelGroup
@@ -29,6 +30,12 @@ class PointGroup:
     confidence: Float32Array
     appearance: Appearance | None = None
     evidence: Evidence | None = None
+    fine: FinePoints | None = None
+
+    @property
+    def answer(self) -> tuple[Float32Array, BoolArray]:
+        """Positions [P, 2] in network pixels to report, and which of them the fine stage refined."""
+        return (self.fine.xy, self.fine.refined) if self.fine else (self.xy, np.zeros(len(self.xy), np.bool_))
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop the points whose entry is False."""
@@ -36,6 +43,8 @@ class PointGroup:
         self.ids, self.xy, self.confidence = self.ids[rows], self.xy[rows], self.confidence[rows]
         self.appearance = self.appearance and self.appearance.keep(rows)
         self.evidence = self.evidence and Evidence(*(part[rows] for part in self.evidence))
+        if self.fine:
+            self.fine.keep(rows)
 
     def note(self, readout: PointReadout) -> None:
         """Take over what was read; a vanished point stays where it was last seen, with confidence 0."""

@@ -17,6 +17,7 @@ class PointStep(NamedTuple):
     """Points on one frame, in the order they were added.
 
     `ids` int64 [P]; `xy` float32 [P, 2] in source pixels; `visible` bool [P]; `confidence` float32 [P].
+    `refined` bool [P]: where `xy` is the fine stage's answer; elsewhere, and with it off, it is the labels'.
     """
 
     frame_index: int
@@ -24,6 +25,7 @@ class PointStep(NamedTuple):
     xy: Float32Array
     visible: NDArray[np.bool_]
     confidence: Float32Array
+    refined: NDArray[np.bool_]
 
 
 def step_of(
@@ -32,7 +34,9 @@ def step_of(
     """The points of all groups; ids count up as points are added."""
     ids = np.concatenate([np.zeros(0, np.int64), *(group.ids for group in groups)])
     order = np.argsort(ids)
-    xy = np.concatenate([np.zeros((0, 2), np.float32), *(group.xy for group in groups)])[order]
+    answers = [group.answer for group in groups]
+    xy = np.concatenate([np.zeros((0, 2), np.float32), *(places for places, _ in answers)])[order]
+    refined = np.concatenate([np.zeros(0, np.bool_), *(which for _, which in answers)])[order]
     sure = np.concatenate([np.zeros(0, np.float32), *(group.confidence for group in groups)])[order]
     source_xy = pixel_map.to_source(xy).astype(np.float32)
-    return PointStep(frame_index, ids[order], source_xy, sure >= visible_threshold, sure)
+    return PointStep(frame_index, ids[order], source_xy, sure >= visible_threshold, sure, refined)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fgvc_deploy.choices import check_choice
 from fgvc_deploy.engine import Engine, Size, check_frame
 from fgvc_deploy.errors import InputError
+from fgvc_deploy.fine.stage import FineStage
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array
 from fgvc_deploy.queries import check_in_frame, check_points
@@ -57,6 +58,7 @@ class PointTracker:
         self._propagator = engine.propagator(
             duplicate_first=reference, active_tau=0.0 if reference else engine.propagation.active_tau
         )
+        self._fine = FineStage(on=engine.propagation.fine == "patch" and not reference and kind == "point")
         self._groups: list[PointGroup] = []
         self._waiting = WaitingPoints()
         self._next_id = 0
@@ -147,31 +149,31 @@ class PointTracker:
 
     def encode(self, frame: NDArray[np.uint8]) -> FeatureMap:
         """Features of a frame that `open` accepted; may run in another thread than `step_features`."""
-        return self._engine.features(frame, self._pixel_map().network_hw, self.timer)
+        return self._fine.encode(self._engine, frame, self.network_hw, self.timer)
 
     def step_features(self, features: FeatureMap) -> PointStep:
         """The part of a step that follows the encoder."""
         with self.timer.stage("propagate"):
-            self._propagator.advance(features)
+            self._propagator.advance(self._fine.take(features))
         with self.timer.stage("readout"):
             for group, readout in zip(self._groups, self._propagator.read_points(self._grid()), strict=True):
                 group.note(readout)
             self._judge()
+        self._fine.follow(self._groups, self.timer)
         if self._waiting:
             # One group, however many calls added them: every group costs a merge of its own on every frame.
             self._start(*self._waiting.take())
-        threshold = self._engine.propagation.visible_threshold
-        return step_of(self.frame_index, self._groups, self._pixel_map(), threshold)
+        return step_of(self.frame_index, self._groups, self._pixel_map(), self._engine.propagation.visible_threshold)
 
     def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:
-        pixel_map = self._pixel_map()
-        xy = pixel_map.to_network(points).astype(np.float32)
-        hw, stride, settings = pixel_map.network_hw, self._engine.encoder_settings.stride, self._engine.propagation
+        hw, stride, settings = self.network_hw, self._engine.encoder_settings.stride, self._engine.propagation
+        xy = self._pixel_map().to_network(points).astype(np.float32)
         labels = label_points(xy, hw, stride, settings, self._kind, self.compat)
         read_xy, certain = read_query_points(xy, hw, settings, self._kind, self.compat)
         self._groups.append(PointGroup(self._propagator.start_group(labels), ids, read_xy, certain))
         if looks := self._looks():
             self._groups[-1].appearance = looks[-1]
+        self._fine.start(self._groups[-1])
 
     def _looks(self) -> list[Appearance] | None:
         """How every group's points look at their places on the newest frame; None where visibility is not judged."""
@@ -188,7 +190,7 @@ class PointTracker:
                 group.judge(now, settings)
 
     def _grid(self) -> ReadGrid:
-        hw = self._pixel_map().network_hw
+        hw = self.network_hw
         return ReadGrid(self._engine.feature_size(hw), hw, self._engine.encoder_settings.stride, self.compat)
 
     def _pixel_map(self) -> PixelMap:
