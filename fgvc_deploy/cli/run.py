@@ -57,6 +57,12 @@ def run(
         Literal["local", "coarse-to-fine"] | None,
         typer.Option(help="Search the window, or coarse first; default: the bundle's.", rich_help_panel=HOW),
     ] = None,
+    fine: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine/--no-fine", help="Refine points below a pixel; default: the bundle's.", rich_help_panel=HOW
+        ),
+    ] = None,
     bidirectional: Annotated[
         bool, typer.Option("--bidirectional", help="Also track backwards from the query frame.", rich_help_panel=HOW)
     ] = False,
@@ -100,6 +106,7 @@ def run(
         backend=backend,
         compat=compat,
         mode=mode,
+        fine=fine,
         bidirectional=bidirectional,
         threads=threads,
         out=out,

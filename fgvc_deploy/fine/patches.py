@@ -26,6 +26,8 @@ INSIDE = 0.5
 """Share of the patch that must lie on the frame."""
 AREA = (0.25, 4.0)
 """How much a patch may have shrunk or grown."""
+TURN, SURE = 0.2, 0.95
+"""A shape that is further than `TURN` (Frobenius) from the last one believed is believed from correlation `SURE`."""
 _UPRIGHT = np.eye(2, dtype=np.float32)
 
 
@@ -82,6 +84,7 @@ class FinePoints:
         pose, likeness = self._align(picture, coarse, rows)
         xy = pose.xy + _turned(pose.warp, self._fraction[rows])
         good = believed(pose, likeness, xy, xy - coarse, picture.full.shape)
+        good &= steady(pose.warp, self._warp[rows], likeness)
         kept = rows[good]
         self.xy[kept], self._warp[kept], self._offset[kept] = xy[good], pose.warp[good], (xy - coarse)[good]
         self.refined[kept] = True
@@ -116,6 +119,13 @@ def believed(
         & (_share_inside(pose, hw) >= INSIDE)
     )
     return good
+
+
+def steady(warp: Float32Array, before: Float32Array, likeness: Float32Array) -> BoolArray:
+    """Which shapes may follow those `before`: covered points tend to find something alike in another shape."""
+    change = np.linalg.norm(warp - before, axis=(1, 2))
+    kept: BoolArray = (change <= TURN) | (likeness >= SURE)
+    return kept
 
 
 def _share_inside(pose: Pose, hw: tuple[int, ...]) -> Float32Array:

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from fgvc_deploy.fine.picture import sample
 from fgvc_deploy.propagation.base import Float32Array
 
-_TINY = np.float32(1e-6)
+FAINT = np.float32(0.5)
+"""Standard deviation in grey levels below which a patch is rounding rather than texture."""
 _RIDGE = np.float32(1e-4)
 
 
 class Layout(NamedTuple):
     """A disc of pixels with Gaussian weights, and what may change about it: its place, or with `affine` its shape.
 
-    `radius` and `sigma` in pixels of the plane.  `stiffness` holds the shape back: the share of a patch's squared
-    contrast that a change of shape by one pixel at the patch's rim must explain to be worth it.
+    `radius` and `sigma` in pixels of the plane.  `stiffness` damps steps of the shape: what is added to the normal
+    equations, in units of squared contrast, for a change that moves the patch's rim by about a pixel.
     """
 
     radius: float
@@ -52,7 +53,7 @@ def pixels_of(layout: Layout) -> Pixels:
 class Templates:
     """Patches of P points with N pixels, and the d = 2 or 6 parameters of their alignment.
 
-    `unit` [P, N]: weighted pixels, mean taken off, of length one (0 where there is no contrast).  `inverse`
+    `unit` [P, N]: weighted pixels, mean taken off, of length one (less where fainter than `FAINT`).  `inverse`
     [P, N, d]: by what the parameters have to change if the image differs from `unit`; the Gauss-Newton step of an
     inverse-compositional alignment, which is the same in every iteration.
     """
@@ -74,7 +75,7 @@ def make_templates(plane: Float32Array, centres: Float32Array, layout: Layout) -
     across = (sample(plane, x + one, y) - sample(plane, x - one, y)) * np.float32(0.5)
     down = (sample(plane, x, y + one) - sample(plane, x, y - one)) * np.float32(0.5)
     shapes = (across * u, across * v, down * u, down * v) if layout.affine else ()
-    slopes = np.stack([across, down, *shapes], axis=-1) / np.maximum(contrast, _TINY)[..., None]
+    slopes = np.stack([across, down, *shapes], axis=-1) / np.maximum(contrast, FAINT)[..., None]
     slopes = (slopes - (root * root @ slopes)[:, None]) * root[:, None]
     # What gain explains is left to gain.
     slopes -= unit[..., None] * (unit[:, None] @ slopes)
@@ -86,11 +87,12 @@ def make_templates(plane: Float32Array, centres: Float32Array, layout: Layout) -
 def normalised(patches: Float32Array, root: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Patches [P, N] times `root` [N], without their weighted mean, of length one; and the length they had [P, 1].
 
-    Gain and offset of the light fall out here.
+    Gain and offset of the light fall out here.  The length is the weighted standard deviation; patches fainter than
+    `FAINT` stay shorter than one.
     """
     centred = (patches - (patches @ (root * root))[:, None]) * root
     length = np.sqrt(np.einsum("pn,pn->p", centred, centred))[:, None]
-    return centred / np.maximum(length, _TINY), length
+    return centred / np.maximum(length, FAINT), length
 
 
 def _damping(layout: Layout) -> Float32Array:

@@ -32,6 +32,7 @@ class Job:
     backend: str = "auto"
     compat: Compat = "corrected"
     mode: Literal["local", "coarse-to-fine"] | None = None
+    fine: bool | None = None
     bidirectional: bool = False
     threads: int | None = None
     out: Path | None = None
@@ -55,6 +56,10 @@ class Job:
             raise InputError(f"--query-frame is for --grid and --mask; the file of --{kind} names frames itself.")
         if self.query_order and kind != "points":
             raise InputError(f"--query-order is for --points with a .npy file; drop it when --{kind} is given.")
+        if self.fine and kind not in ("points", "grid"):
+            raise InputError(f"--fine is for --points and --grid; drop it when --{kind} is given.")
+        if self.fine and self.compat == "reference":
+            raise InputError("--fine is none of the reference's: drop it, or --compat reference.")
 
     @property
     def folder(self) -> Path:
@@ -81,8 +86,10 @@ class Job:
         }
 
     def propagation(self, settings: PropagationSettings) -> PropagationSettings:
-        """The bundle's propagation settings, with `mode` replaced when the job names one."""
-        if self.mode is None:
-            return settings
-        mode: Literal["local", "coarse_to_fine"] = "local" if self.mode == "local" else "coarse_to_fine"
-        return settings.model_copy(update={"mode": mode})
+        """The bundle's propagation settings, with `mode` and `fine` replaced where the job names one."""
+        changes: dict[str, str] = {}
+        if self.mode is not None:
+            changes["mode"] = self.mode.replace("-", "_")
+        if self.fine is not None:
+            changes["fine"] = "patch" if self.fine else "off"
+        return settings.model_copy(update=changes)

@@ -33,8 +33,9 @@ NAMES = [
 ]
 
 OPTIONS = {
-    "run": "--backend --bidirectional --codec --compat --grid --json --keypoints --mask --mode --model --no-overlay "
-    "--out --overlay --overwrite --points --query-frame --query-order --quiet --size --threads -q source",
+    "run": "--backend --bidirectional --codec --compat --fine --grid --json --keypoints --mask --mode --model "
+    "--no-fine --no-overlay --out --overlay --overwrite --points --query-frame --query-order --quiet --size "
+    "--threads -q source",
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
     "eval": "--backend --compat --fresh --json --model --out --overlays --query-mode --quiet --root --sequence --set "
     "--size --split --threads --year -q dataset",

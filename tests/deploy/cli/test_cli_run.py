@@ -117,6 +117,35 @@ def test_coarse_to_fine_is_asked_for_by_name(fgvc: Fgvc, video: Path, tmp_path: 
     assert report["backends"]["propagation"] != "numpy"
 
 
+def test_the_fine_stage_is_asked_for_by_name(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    tracks = {}
+    for option, name in (("--fine", "patch"), ("--no-fine", "off")):
+        assert fgvc("run", video, "--grid", 3, option, "--out", name, "--no-overlay", *FAST).code == 0
+        report = json.loads((tmp_path / name / "run.json").read_text())
+        assert report["settings"]["propagation"]["fine"] == name
+        assert ("fine" in report["stages"]) == (name == "patch")
+        with np.load(tmp_path / name / "tracks.npz") as saved:
+            tracks[name] = saved["tracks"]
+    moved = tracks["patch"][:, 5] - tracks["patch"][:, 0]
+    # The picture moves 2 pixels a frame; H.264 leaves the noise a little changed.
+    assert np.abs(np.median(moved, axis=0) - [10, 0]).max() < 0.2
+    assert not np.array_equal(tracks["patch"], tracks["off"])
+
+
+@pytest.mark.parametrize("kind", ["mask", "keypoints", "reference"])
+def test_the_fine_stage_is_refused_where_it_does_nothing(kind: str, fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "pose.json").write_text(json.dumps({"keypoints": {"nose": [30, 30]}}))
+    what = {
+        "mask": ("--mask", _mask(tmp_path / "first.png")),
+        "keypoints": ("--keypoints", tmp_path / "pose.json"),
+        "reference": ("--grid", 2, "--compat", "reference"),
+    }[kind]
+    done = fgvc("run", video, *what, "--fine", "--out", "out", *FAST)
+    assert done.code == 2
+    assert "--fine" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_is_the_only_output(fgvc: Fgvc, video: Path) -> None:
     done = fgvc("run", video, "--grid", 2, "--out", "out", "--no-overlay", "--size", "native", "--json")
     answer = json.loads(done.out)
