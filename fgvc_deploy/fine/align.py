@@ -38,7 +38,7 @@ def align(templates: Templates, plane: Float32Array, start: Pose, iterations: in
         patches, _ = normalised(seen, pixels_of(templates.layout).root)
         part = templates.take(moving) if len(moving) < len(xy) else templates
         likeness[moving] = np.einsum("pn,pn->p", patches, part.unit)
-        change = (patches[:, None] @ part.inverse)[:, 0]
+        change = (part.inverse @ patches[..., None])[..., 0]
         turned = _without(warp[moving], change)
         warp[moving] = turned
         step = np.einsum("pij,pj->pi", turned, change[:, :2])
@@ -52,10 +52,9 @@ def align(templates: Templates, plane: Float32Array, start: Pose, iterations: in
 
 def places(layout: Layout, pose: Pose) -> tuple[Float32Array, Float32Array]:
     """Positions x and y [P, N] of a layout's pixels."""
-    u, v, _ = pixels_of(layout)
-    x = pose.xy[:, :1] + pose.warp[:, 0, :1] * u + pose.warp[:, 0, 1:] * v
-    y = pose.xy[:, 1:] + pose.warp[:, 1, :1] * u + pose.warp[:, 1, 1:] * v
-    return x, y
+    xy = (pose.warp.reshape(-1, 2) @ pixels_of(layout).uv).reshape(len(pose.xy), 2, -1)
+    xy += pose.xy[..., None]
+    return xy[:, 0], xy[:, 1]
 
 
 def _without(warp: Float32Array, change: Float32Array) -> Float32Array:

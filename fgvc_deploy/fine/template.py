@@ -31,10 +31,9 @@ class Layout(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Offsets `u`, `v` [N] of a layout's pixels from the centre, and the roots of their weights [N]."""
+    """Offsets `uv` [2, N] of a layout's pixels from the centre, and the roots of their weights [N]."""
 
-    u: Float32Array
-    v: Float32Array
+    uv: Float32Array
     root: Float32Array
 
 
@@ -42,11 +41,11 @@ class Pixels(NamedTuple):
 def pixels_of(layout: Layout) -> Pixels:
     """The pixels of a layout; weights sum to one."""
     reach = int(layout.radius)
-    v, u = (part.ravel().astype(np.float32) for part in np.mgrid[-reach : reach + 1, -reach : reach + 1])
+    v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).astype(np.float32)
     squared = u * u + v * v
     within = squared <= layout.radius**2
     weight = np.exp(-squared / np.float32(2 * layout.sigma**2))[within]
-    return Pixels(u[within], v[within], np.sqrt(weight / weight.sum()))
+    return Pixels(np.stack([u, v])[:, within], np.sqrt(weight / weight.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Templates:
     """Patches of P points with N pixels, and the d = 2 or 6 parameters of their alignment.
 
     `unit` [P, N]: weighted pixels, mean taken off, of length one (less where fainter than `FAINT`).  `inverse`
-    [P, N, d]: by what the parameters have to change if the image differs from `unit`; the Gauss-Newton step of an
+    [P, d, N]: by what the parameters have to change if the image differs from `unit`; the Gauss-Newton step of an
     inverse-compositional alignment, which is the same in every iteration.
     """
 
@@ -69,19 +68,17 @@ class Templates:
 
 def make_templates(plane: Float32Array, centres: Float32Array, layout: Layout) -> Templates:
     """Templates of the patches around `centres` [P, 2] (x, y) of a plane [h, w]."""
-    u, v, root = pixels_of(layout)
+    (u, v), root = pixels_of(layout)
     x, y, one = centres[:, :1] + u, centres[:, 1:] + v, np.float32(1)
     unit, contrast = normalised(sample(plane, x, y), root)
     across = (sample(plane, x + one, y) - sample(plane, x - one, y)) * np.float32(0.5)
     down = (sample(plane, x, y + one) - sample(plane, x, y - one)) * np.float32(0.5)
     shapes = (across * u, across * v, down * u, down * v) if layout.affine else ()
-    slopes = np.stack([across, down, *shapes], axis=-1) / np.maximum(contrast, FAINT)[..., None]
-    slopes = (slopes - (root * root @ slopes)[:, None]) * root[:, None]
+    slopes = np.stack([across, down, *shapes], axis=1) / np.maximum(contrast, FAINT)[..., None]
+    slopes = (slopes - (slopes @ (root * root))[..., None]) * root
     # What gain explains is left to gain.
-    slopes -= unit[..., None] * (unit[:, None] @ slopes)
-    turned = slopes.transpose(0, 2, 1)
-    inverse = np.linalg.solve(turned @ slopes + _damping(layout), turned)
-    return Templates(layout, unit, np.ascontiguousarray(inverse.transpose(0, 2, 1)))
+    slopes -= (slopes @ unit[..., None]) * unit[:, None]
+    return Templates(layout, unit, np.linalg.solve(slopes @ slopes.transpose(0, 2, 1) + _damping(layout), slopes))
 
 
 def normalised(patches: Float32Array, root: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -243,7 +243,7 @@ def test_the_step_is_the_one_of_a_plain_gauss_newton() -> None:
     templates = make_templates(plane, centre, FULL._replace(affine=False))
     pose, likeness = align(templates, plane, Pose(start, np.eye(2, dtype=np.float32)[None]), 1)
 
-    u, v, root = (part.astype(np.float64) for part in pixels_of(FULL))
+    (u, v), root = (part.astype(np.float64) for part in pixels_of(FULL))
     weight = root**2
 
     def values(x: Floats, y: Floats) -> Floats:
