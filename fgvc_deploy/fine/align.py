@@ -10,7 +10,7 @@ from fgvc_deploy.fine.picture import sample
 from fgvc_deploy.fine.template import Layout, Templates, normalised, pixels_of
 from fgvc_deploy.propagation.base import Float32Array
 
-_STILL = np.float32(0.02)
+_STILL = np.float32(0.01)
 _LONGEST = np.float32(3.0)
 
 
@@ -27,7 +27,7 @@ class Pose(NamedTuple):
 def align(templates: Templates, plane: Float32Array, start: Pose, iterations: int) -> tuple[Pose, Float32Array]:
     """Move `start` to where the plane [h, w] looks like the templates; also their correlation [P], -1 to 1.
 
-    A point stops when a step is below 0.02 px; its correlation is that before its last step, which is close.  Steps
+    A point stops when a step is below 0.01 px; its correlation is that before its last step, which is close.  Steps
     are at most 3 px long.
     """
     xy, warp = start.xy.copy(), start.warp.copy()

@@ -268,7 +268,7 @@ def test_the_step_is_the_one_of_a_plain_gauss_newton() -> None:
     seen = unit(values(61.5 + u, 43 + v))
     jacobian = np.stack(slopes, axis=1)
     step = np.linalg.solve(jacobian.T @ jacobian + 1e-4 * np.eye(2), jacobian.T @ seen)
-    # float32 sums over 377 pixels
+    # float32 sums over 189 pixels
     np.testing.assert_allclose(pose.xy[0], start[0] - step, atol=1e-3)
     assert likeness[0] == pytest.approx(seen @ unit(template), abs=1e-5)
 
