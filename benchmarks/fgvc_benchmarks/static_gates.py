@@ -53,6 +53,24 @@ known here. Useful operations are those that an exact answer needs (2 C for each
 ones include what whole tiles, whole blocks of keys and padded channels add."""
 
 
+_OPEN = """\
+## What the table leaves open
+
+- `propagate` reads 128 bits at a time where the number of channels is a multiple of four, and single values
+  otherwise: both bodies are in the kernel, so its column counts both.
+- `normalise` reads single values. Rows of the encoder's output are H*W long, so 128-bit reads need H*W to be a
+  multiple of four, a second body for other sizes (8 KB of code and twice the shared memory per kernel), and save a
+  quarter of the instructions of a kernel that waits for memory: a warp's 32 single values are already whole 128-byte
+  lines. Tried on sm_86, 87, 90 and 120, not taken.
+- `local_topk` takes more than 48 KB of shared memory for 256 channels. CUDA gives that to no kernel that has not
+  asked for it (programming guide, note 3 of table 31: `cuFuncSetAttribute`), which our own run time does. As a
+  TensorRT plugin the kernel is launched by TensorRT: its ahead-of-time interface passes on a number of bytes
+  (`KernelLaunchParams.shared_mem`, `IKernelLaunchParams::setSharedMem`, TensorRT 11.3) and has no other field;
+  neither the documentation nor an issue says whether TensorRT then asks the driver. Until somebody has run it, take
+  the plugin with at most 48 KB, or the bundle's cubins.
+"""
+
+
 def main() -> int:
     """Write the page; returns the exit code."""
     PAGE.write_text(page(), encoding="utf-8")
@@ -156,11 +174,11 @@ def _bound(work: Work, chip: Chip) -> str:
 
 
 def _notes() -> Iterable[str]:
-    yield "Peaks are of dense fp16 with fp32 sums, from NVIDIA's datasheets and architecture papers. Derived ones:\n"
+    yield "Peaks are of dense fp16 with fp32 sums. Where they stand, and how those not published are derived:\n"
     for chip in CHIPS.values():
-        if chip.product.note:
-            yield f"- {chip.product.name}: {chip.product.note}."
+        yield f"- {chip.product.name}: {chip.product.source}."
     yield ""
+    yield _OPEN
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_propagation_reads_k_rows_and_writes_one() -> None:
 
 
 def test_the_bound_is_the_larger_of_two() -> None:
-    product = Product("", tflops=100.0, dram_gbs=1000.0, sms=1)
+    product = Product("", tflops=100.0, dram_gbs=1000.0, source="")
     assert shortest_ms(Work(1.0, 200.0, 500.0, 900.0, True), product) == (2.0, "compute")
     assert shortest_ms(Work(1.0, 20.0, 500.0, 900.0, True), product) == (0.5, "memory")
     assert shortest_ms(Work(1.0, 2000.0, 500.0, 900.0, False), product) == (0.5, "memory")

@@ -23,7 +23,7 @@ def some_matches(pixels: int, topk: int, frames: int) -> tuple[torch.Tensor, tor
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float16, 1e-3)])
-@pytest.mark.parametrize("channels", [1, 5, 33])
+@pytest.mark.parametrize("channels", [1, 4, 5, 16, 33, 36])
 def test_equals_the_plain_version(dtype: torch.dtype, tolerance: float, channels: int) -> None:
     """fp16 labels are rounded once, when they are stored: half a unit in the last place below 1 is 5e-4."""
     positions, weights = some_matches(35, 10, 3)
