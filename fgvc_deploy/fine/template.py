@@ -21,8 +21,8 @@ class Layout(NamedTuple):
     """A disc of pixels with Gaussian weights, and what may change about it: its place, or with `affine` its shape.
 
     `radius` and `sigma` in pixels of the plane.  `stiffness` damps steps of the shape: what is added to the normal
-    equations, in units of squared contrast, for a change that moves the patch's rim by about a pixel.  `thinned`: only the
-    black squares of a chessboard; on a smoothed plane the white ones add little but time.
+    equations, in units of squared contrast, for a change that moves the patch's rim by about a pixel.  `thinned`:
+    only the black squares of a chessboard; on a smoothed plane the white ones add little but time.
     """
 
     radius: float
