@@ -24,8 +24,6 @@ NOT_RUN = "no GPU"
 # What the tests that need a GPU compare with the reference, by kernel.
 FIGURES = {"local_topk": "match_score_max", "propagate": "carried_label_max"}
 _OTHER_FIGURE = "parity"
-# Only this mode launches them.
-_COARSE_TO_FINE = ("pool_cells", "coarse_topk", "refine", "refine_scores")
 # These gates are about speed; a kernel that breaks them still gives right answers.
 _SLOW = ("spill",)
 
@@ -70,8 +68,8 @@ def _builds(source: Source, precision: str) -> dict[str, KernelBuild]:
         coarse_scale=propagation.coarse_scale,
         fine_radius=propagation.fine_radius,
     )
-    unused = () if propagation.mode == "coarse_to_fine" else _COARSE_TO_FINE
-    builds = {variant.name: KernelBuild.of(variant) for variant in variants(settings) if variant.name not in unused}
+    # Those of coarse-to-fine as well: which mode runs is asked for where it runs (`--mode`).
+    builds = {variant.name: KernelBuild.of(variant) for variant in variants(settings)}
     # An engine gives its features in fp32 or fp16; which one is known only where it runs.
     return builds | {"normalise.fp16": KernelBuild.of(KERNELS["normalise"](replace(settings, encoder="fp16")))}
 

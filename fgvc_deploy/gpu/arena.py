@@ -34,6 +34,11 @@ class DeviceFeatures:
         """Where the features lie now; the arena moves when it grows."""
         return self.arena.base + self.slot * self.arena.frame_bytes
 
+    @property
+    def coarse_address(self) -> int:
+        """Where the frame's pooled features lie; only in an arena with a scale."""
+        return self.arena.coarse_base + self.slot * self.arena.coarse_bytes
+
     def __del__(self) -> None:
         # May run in any thread at any time, so it only leaves a note.
         self._returned.append(self.slot)
@@ -42,16 +47,28 @@ class DeviceFeatures:
 class FeatureArena:
     """Places for the features of frames of one size; grows when all are taken.
 
-    `kind` is the kernels' feature type.  Use it inside `session.working()`.
+    `kind` is the kernels' feature type.  With a `scale`, frames have pooled features too, one for each cell of
+    scale x scale pixels, in places of the same numbers.  Use it inside `session.working()`.
     """
 
     limit: ClassVar[int] = np.iinfo(np.int32).max
 
-    def __init__(self, session: GpuSession, hw: tuple[int, int], channels: int, kind: str, places: int) -> None:
+    def __init__(
+        self,
+        session: GpuSession,
+        hw: tuple[int, int],
+        channels: int,
+        kind: str,
+        places: int,
+        scale: int | None = None,
+    ) -> None:
         self.hw = hw
-        self.frame_bytes = hw[0] * hw[1] * channels * FEATURE_BYTES[kind]
+        self.coarse_hw = (-(-hw[0] // scale), -(-hw[1] // scale)) if scale else (0, 0)
+        self.frame_bytes, self.coarse_bytes = (
+            height * width * channels * FEATURE_BYTES[kind] for height, width in (hw, self.coarse_hw)
+        )
         self._session = session
-        self._buffer = self._take(places)
+        self._buffer, self._coarse = self._take(places)
         self._returned: deque[int] = deque()
         # A stack: the place freed last is used next, so that places, and with them whole steps, come again soon.
         self._free = list(range(places))[::-1]
@@ -61,6 +78,11 @@ class FeatureArena:
     def base(self) -> int:
         """Address of place 0."""
         return self._buffer.address
+
+    @property
+    def coarse_base(self) -> int:
+        """Address of the pooled features of place 0."""
+        return self._coarse.address
 
     def claim(self) -> DeviceFeatures:
         """A free place, content undefined."""
@@ -77,12 +99,19 @@ class FeatureArena:
             raise InputError(
                 "there are more query frames than the GPU can number; remove points, or choose a smaller --size."
             )
-        old, self._buffer = self._buffer, self._take(places)
-        self._session.steps.run((Copy(self._buffer.address, old.address, self._places * self.frame_bytes),))
+        old = self._buffer, self._coarse
+        self._buffer, self._coarse = self._take(places)
+        sizes = (self.frame_bytes, self.coarse_bytes)
+        moves = zip((self._buffer, self._coarse), old, sizes, strict=True)
+        self._session.steps.run(
+            tuple(Copy(new.address, past.address, self._places * size) for new, past, size in moves if size)
+        )
         self._free = list(range(self._places, places))[::-1]
         self._places = places
-        old.release()
+        for buffer in old:
+            buffer.release()
 
-    def _take(self, places: int) -> DeviceBuffer:
+    def _take(self, places: int) -> tuple[DeviceBuffer, DeviceBuffer]:
         what = f"the features of {places} frames of {self.hw[1]}x{self.hw[0]}"
-        return self._session.pool.take(places * self.frame_bytes, what)
+        take = self._session.pool.take
+        return take(places * self.frame_bytes, what), take(places * self.coarse_bytes, f"{what}, pooled")

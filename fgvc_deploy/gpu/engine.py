@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
-from fgvc_deploy.gpu import plans
 from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder, Planes
 from fgvc_deploy.gpu.feature_map import DeviceFeatureMap
-from fgvc_deploy.gpu.kernel_set import Kernel
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.prepare import new_arena, store_features
 from fgvc_deploy.gpu.propagator import GpuPropagator
 from fgvc_deploy.gpu.results import Results
 from fgvc_deploy.gpu.session import GpuSession
@@ -64,11 +63,10 @@ class GpuEngine(Engine):
         )
 
     def _normalise(self, planes: Planes) -> FeatureMap:
-        features = self._arena(planes.hw).claim()
-        pixels = planes.hw[0] * planes.hw[1]
-        kernel = self._normaliser(planes)
-        launch = plans.normalise(kernel, features=planes.address, pixels=pixels, out=features.address)
-        self.session.steps.run((launch,))
+        channels = self.encoder_settings.channels
+        features = store_features(
+            self.session, self.kernels, self._arena(planes.hw), planes.address, planes.kind, channels
+        )
         return DeviceFeatureMap(planes.hw, features, self._fetch)
 
     def _fetch(self, features: DeviceFeatures) -> Float32Array:
@@ -86,15 +84,11 @@ class GpuEngine(Engine):
             return wide.reshape(-1, channels)
         return raw.view({"fp16": np.float16, "fp32": np.float32}[kind]).astype(np.float32).reshape(-1, channels)
 
-    def _normaliser(self, planes: Planes) -> Kernel:
-        types = {"features": f"*{planes.kind}", "out": f"*{self.kernels.feature_kind}"}
-        return self.session.kernels.get("normalise", types=types, C=self.encoder_settings.channels)
-
     def _arena(self, hw: tuple[int, int]) -> FeatureArena:
         if hw not in self._arenas:
             places = self.propagation.memory + OTHERS
-            kind, channels = self.kernels.feature_kind, self.encoder_settings.channels
-            self._arenas[hw] = FeatureArena(self.session, hw, channels, kind, places)
+            channels = self.encoder_settings.channels
+            self._arenas[hw] = new_arena(self.session, self.kernels, hw, channels, places)
         return self._arenas[hw]
 
     def _uploader(self, shape: tuple[int, ...]) -> Uploader:

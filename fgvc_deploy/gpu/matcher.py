@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.gpu import plans
 from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.matching import Matching
+from fgvc_deploy.gpu.matching import matching_of
+from fgvc_deploy.gpu.prepare import new_arena, store_features
 from fgvc_deploy.gpu.results import Results
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.gpu.steps import Download
@@ -23,18 +23,17 @@ from fgvc_deploy.propagation.features import check_request, unit_features
 
 
 class GpuMatcher:
-    """Exact top-k on the GPU in the kernels' feature type; k and the window's shape are compiled in.
+    """Top-k on the GPU in the kernels' feature type: exact, or coarse to fine where that is the bundle's mode.
 
-    Scores lie on a grid of 2^-21, and are those of features rounded to that type.
+    k and the window's shape are compiled in; in coarse-to-fine mode the window is checked but not used.  Scores lie
+    on a grid of 2^-21, and are those of features rounded to that type.
     """
 
-    name = "gpu"
-
     def __init__(self, session: GpuSession, kernels: TrackingKernels) -> None:
+        self.name = "coarse_to_fine (gpu)" if kernels.coarse else "gpu"
         self._session = session
         self._kernels = kernels
-        with session.working():
-            self._tables = DeviceTables(session)
+        self._tables: DeviceTables | None = None
         self._results = Results(session)
 
     def prepare(self, features: Float32Array) -> FeatureMap:
@@ -53,31 +52,22 @@ class GpuMatcher:
         check_request(query, keys, window, topk)
         size = 4 * query.hw[0] * query.hw[1] * topk
         with self._session.working():
-            arena = FeatureArena(
-                self._session,
-                query.hw,
-                query.unit.shape[1],
-                self._kernels.feature_kind,
-                len(keys) + 1,
-            )
+            arena = new_arena(self._session, self._kernels, query.hw, query.unit.shape[1], len(keys) + 1)
             uploader = Uploader(self._session, (query.unit.shape[1], query.unit.shape[0]))
+            if self._tables is None:
+                self._tables = DeviceTables(self._session)
             own, *others = [self._place(arena, uploader, frame) for frame in (query, *keys)]
-            matching = Matching(self._session, self._kernels, self._tables, window, query.hw)
+            matching = matching_of(self._session, self._kernels, self._tables, window, query.hw)
             matching.reserve(1, len(keys))
-            launch = matching.scores(own, [frame.slot for frame in others])
+            launches = matching.scores(own, [frame.slot for frame in others])
             host = self._results.host(2 * size)
             downloads = (Download(host, matching.positions, size), Download(host + size, matching.weights, size))
-            self._results.run((launch, *downloads))
+            self._results.run((*launches, *downloads))
             found = self._results.wait()
             uploader.close()
         positions, scores = found[:size].view(np.int32), found[size : 2 * size].view(np.float32)
         return Matches(scores.reshape(-1, topk).copy(), positions.reshape(-1, topk).copy())
 
     def _place(self, arena: FeatureArena, uploader: Uploader, frame: FeatureMap) -> DeviceFeatures:
-        features = arena.claim()
         address = uploader.upload(np.ascontiguousarray(frame.unit.T))
-        types = {"features": "*fp32", "out": f"*{self._kernels.feature_kind}"}
-        kernel = self._session.kernels.get("normalise", types=types, C=frame.unit.shape[1])
-        launch = plans.normalise(kernel, features=address, pixels=len(frame.unit), out=features.address)
-        self._session.steps.run((launch,))
-        return features
+        return store_features(self._session, self._kernels, arena, address, "fp32", frame.unit.shape[1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fgvc_deploy.gpu import plans
 from fgvc_deploy.gpu.arena import DeviceFeatures
 from fgvc_deploy.gpu.kernel_set import Kernel
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.kernels_used import Coarse, TrackingKernels
 from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.offsets import distance_limit, offset_table
 from fgvc_deploy.gpu.session import GpuSession
@@ -55,15 +55,15 @@ class Matching:
         # Offsets and the union of key frames; for each group its key frames, its lists and its labels' places.
         self._tables.reserve(len(self._offsets()) + 4 * groups * frames, 2 + 3 * groups)
 
-    def joint(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+    def joint(self, query: DeviceFeatures, slots: Sequence[int]) -> tuple[Launch, ...]:
         """Weights over all key frames together."""
         return self._launch(self._kernels.match, query, slots, len(slots), self.positions, self.weights)
 
-    def scores(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+    def scores(self, query: DeviceFeatures, slots: Sequence[int]) -> tuple[Launch, ...]:
         """Scores over all key frames together, where the weights would be."""
         return self._launch(self._kernels.match_frames, query, slots, len(slots), self.positions, self.weights)
 
-    def apart(self, query: DeviceFeatures, slots: Sequence[int]) -> Launch:
+    def apart(self, query: DeviceFeatures, slots: Sequence[int]) -> tuple[Launch, ...]:
         """Scores against each frame, a list for each in the order of `slots`."""
         if self._lists is None or self._list_count < len(slots):
             self._lists, self._list_count = self._take(len(slots)), len(slots)
@@ -87,9 +87,9 @@ class Matching:
 
     def _launch(
         self, kernel: Kernel, query: DeviceFeatures, slots: Sequence[int], per_split: int, positions: int, values: int
-    ) -> Launch:
+    ) -> tuple[Launch, ...]:
         offsets = self._offsets()
-        return plans.match(
+        launch = plans.match(
             kernel,
             query=query.address,
             keys=query.arena.base,
@@ -103,6 +103,7 @@ class Matching:
             positions=positions,
             values=values,
         )
+        return (launch,)
 
     def _offsets(self) -> NDArray[np.int32]:
         match = self._kernels.match
@@ -117,3 +118,73 @@ class Matching:
             self._session.pool.take(lists * self._list_bytes, what),
             self._session.pool.take(lists * self._list_bytes, what),
         )
+
+
+class CoarseMatching(Matching):
+    """Matches of the coarse-to-fine mode: the best cell on each key frame, then the keys around it.
+
+    The counterpart of `propagation/coarse_to_fine.py`.
+    """
+
+    def __init__(
+        self, session: GpuSession, kernels: TrackingKernels, coarse: Coarse, tables: DeviceTables, hw: tuple[int, int]
+    ) -> None:
+        self._coarse = coarse
+        self._coarse_hw = plans.blocks(hw[0], coarse.scale), plans.blocks(hw[1], coarse.scale)
+        self._cells: tuple[DeviceBuffer, DeviceBuffer] | None = None
+        self._cell_count = 0
+        super().__init__(session, kernels, tables, coarse.window, hw)
+
+    def _launch(
+        self, kernel: Kernel, query: DeviceFeatures, slots: Sequence[int], per_split: int, positions: int, values: int
+    ) -> tuple[Launch, ...]:
+        cells, scores = self._room(len(slots))
+        match, offsets, table = self._coarse.match, self._offsets(), self._table(slots)
+        coarse = plans.match(
+            match,
+            query=query.coarse_address,
+            keys=query.arena.coarse_base,
+            slots=table,
+            frames=len(slots),
+            frames_per_split=1,
+            offsets=self._tables.address(offsets),
+            blocks=len(offsets) // match.constant("BLOCK"),
+            limit=distance_limit(self._window, self._coarse_hw),
+            hw=self._coarse_hw,
+            positions=cells.address,
+            values=scores.address,
+        )
+        fine = plans.refine(
+            kernel,
+            query=query.address,
+            keys=query.arena.base,
+            slots=table,
+            matched=cells.address,
+            frames=len(slots),
+            frames_per_split=per_split,
+            hw=self.hw,
+            positions=positions,
+            values=values,
+        )
+        return coarse, fine
+
+    def _offsets(self) -> NDArray[np.int32]:
+        match = self._coarse.match
+        return offset_table(self._window, self._coarse_hw, plans.tile_of(match), match.constant("BLOCK"))
+
+    def _room(self, frames: int) -> tuple[DeviceBuffer, DeviceBuffer]:
+        """For the best cell of each cell on each frame, and its score."""
+        if self._cells is None or self._cell_count < frames:
+            size = VALUE_BYTES * frames * self._coarse_hw[0] * self._coarse_hw[1]
+            take = self._session.pool.take
+            self._cells, self._cell_count = (take(size, "coarse matches"), take(size, "coarse matches")), frames
+        return self._cells
+
+
+def matching_of(
+    session: GpuSession, kernels: TrackingKernels, tables: DeviceTables, window: Window, hw: tuple[int, int]
+) -> Matching:
+    """Matching in the mode that the kernels are for; only the exact one looks at `window`."""
+    if kernels.coarse is None:
+        return Matching(session, kernels, tables, window, hw)
+    return CoarseMatching(session, kernels, kernels.coarse, tables, hw)

@@ -70,6 +70,53 @@ def match(
     return Launch(kernel, local_topk_grid(hw, splits, tile_of(kernel)), pack(kernel.metadata, arguments))
 
 
+def pool_cells_grid(hw: tuple[int, int], scale: int, per_block: int) -> Grid:
+    """One program for each `per_block` cells."""
+    return Grid(blocks(blocks(hw[0], scale) * blocks(hw[1], scale), per_block))
+
+
+def pool_cells(kernel: Kernel, *, features: int, hw: tuple[int, int], out: int) -> Launch:
+    """Pooled unit features [cells, C] at `out` from unit features [H*W, C]."""
+    grid = pool_cells_grid(hw, kernel.constant("SCALE"), kernel.constant("CELLS"))
+    arguments = {"features": features, "height": hw[0], "width": hw[1], "out": out}
+    return Launch(kernel, grid, pack(kernel.metadata, arguments))
+
+
+def refine_grid(hw: tuple[int, int], splits: int, scale: int) -> Grid:
+    """One program for each cell of queries and each split of the key frames."""
+    return Grid(blocks(hw[0], scale) * blocks(hw[1], scale), splits)
+
+
+def refine(
+    kernel: Kernel,
+    *,
+    query: int,
+    keys: int,
+    slots: int,
+    matched: int,
+    frames: int,
+    frames_per_split: int,
+    hw: tuple[int, int],
+    positions: int,
+    values: int,
+) -> Launch:
+    """As `match`, around the coarse matches int32 [frames, cells] at `matched`."""
+    arguments = {
+        "query": query,
+        "keys": keys,
+        "slots": slots,
+        "matched": matched,
+        "height": hw[0],
+        "width": hw[1],
+        "frames": frames,
+        "frames_per_split": frames_per_split,
+        "positions": positions,
+        "values": values,
+    }
+    splits = -(-frames // frames_per_split)
+    return Launch(kernel, refine_grid(hw, splits, kernel.constant("SCALE")), pack(kernel.metadata, arguments))
+
+
 def propagate(
     kernel: Kernel,
     *,

@@ -17,7 +17,7 @@ from fgvc_deploy.gpu.appearance import Appearances
 from fgvc_deploy.gpu.arena import DeviceFeatures
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
 from fgvc_deploy.gpu.label_group import DeviceLabelGroup
-from fgvc_deploy.gpu.matching import Matching
+from fgvc_deploy.gpu.matching import Matching, matching_of
 from fgvc_deploy.gpu.readout import DeviceReadout
 from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.gpu.steps import Launch, Operation
@@ -129,7 +129,7 @@ class GpuPropagator(Propagator):
 
     def _matching_for(self, features: FeatureMap) -> Matching:
         if self._matching is None:
-            self._matching = Matching(self._session, self._kernels, self._tables, self._window, features.hw)
+            self._matching = matching_of(self._session, self._kernels, self._tables, self._window, features.hw)
         if self._matching.hw != features.hw:
             raise InputError("the features of this frame have another size than those before; start a new tracker.")
         return self._matching
@@ -141,12 +141,12 @@ class GpuPropagator(Propagator):
         groups = self._device_groups()
         keys = [[_on_device(self._features_of(group, f)).slot for f in self._key_frames(group)] for group in groups]
         if len(groups) == 1:
-            return [(groups[0], [matching.joint(_on_device(query), keys[0])])]
+            return [(groups[0], [*matching.joint(_on_device(query), keys[0])])]
         # The frames that groups share are matched once; the merge of per-frame top-k is the joint top-k.
         union = list(dict.fromkeys(slot for slots in keys for slot in slots))
         result = []
         for index, (group, slots) in enumerate(zip(groups, keys, strict=True)):
-            first = [matching.apart(_on_device(query), union)] if index == 0 else []
+            first = matching.apart(_on_device(query), union) if index == 0 else ()
             result.append((group, [*first, matching.merge([union.index(slot) for slot in slots])]))
         return result
 

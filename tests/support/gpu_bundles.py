@@ -70,6 +70,7 @@ def kernel_table(
         "local_topk_scores": (match, constants | {"TEMPERATURE": 0.0}),
         "propagate": (propagate, {"K": k, "PIXELS": 64, "CHANNELS": 16}),
         "merge_topk": (merge, merge_constants),
+        **_coarse_table(match, constants, settings),
         "normalise": (normalise, {"C": channels, "PADDED_C": padded, "PIXELS": 32}),
     }
     return table | _readout_table(encoder.stride) | _appearance_table(feature, {"C": channels, "PADDED_C": padded})
@@ -103,6 +104,34 @@ def _readout_table(stride: int) -> dict[str, tuple[Parameters, dict[str, Any]]]:
         "readout": (points, point_constants | {"CELLS": 32, "CHUNK": 512}),
         "mask_ranges": (ranges, tile),
         "argmax_masks": (masks, tile | {"NORMALISE": True, "REFERENCE": False, "FAINT": 0.05}),
+    }
+
+
+def _coarse_table(
+    match: Parameters, constants: dict[str, Any], settings: PropagationSettings
+) -> dict[str, tuple[Parameters, dict[str, Any]]]:
+    widths = {name: constants[name] for name in ("C", "PADDED_C")}
+    scale, kind = settings.coarse_scale, match[0][1]
+    pool: Parameters = [("features", kind, 16), *_integers("height width"), ("out", kind, 16)]
+    refine: Parameters = [
+        *((name, kind, 16) for name in ("query", "keys")),
+        ("slots", "*i32", 1),
+        ("matched", "*i32", 16),
+        *_integers("height width frames frames_per_split"),
+        ("positions", "*i32", 16),
+        ("values", "*fp32", 16),
+    ]
+    names = ("C", "PADDED_C", "K", "SLOTS", "TEMPERATURE", "UPCAST", "BLOCK")
+    fine = {name: constants[name] for name in names} | {
+        "SCALE": scale,
+        "FINE_RADIUS": settings.fine_radius,
+        "ROWS": max(16, 1 << (scale * scale - 1).bit_length()),
+    }
+    return {
+        "pool_cells": (pool, widths | {"SCALE": scale, "CELLS": 16}),
+        "coarse_topk": (match, constants | {"K": 1, "TEMPERATURE": 0.0, "SQUARE": False}),
+        "refine": (refine, fine),
+        "refine_scores": (refine, fine | {"TEMPERATURE": 0.0}),
     }
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu_appearance_kernels import appearance, label_mass
 from gpu_call import Call
+from gpu_coarse_kernels import pool_cells, refine
+from gpu_lists import best_of
 from gpu_memory import IllegalAddressError
 from gpu_readout_kernels import argmax_masks, mask_ranges, readout, readout_bounds
 
@@ -58,29 +59,7 @@ def local_topk(call: Call) -> None:
                 axis=1,
             )
             places = np.concatenate([t * pixels + key for t in times])
-            positions[split, rows], values[split, rows] = _best(scores, places, k, c["TEMPERATURE"])
-
-
-def _best(
-    scores: NDArray[np.float32], places: NDArray[np.int64], k: int, temperature: float
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    scores = np.pad(np.nan_to_num(scores, nan=-np.inf), ((0, 0), (0, k)), constant_values=-np.inf)
-    places = np.broadcast_to(np.pad(places, [(0, 0)] * (places.ndim - 1) + [(0, k)]), scores.shape)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    best = np.take_along_axis(scores, order, axis=1)
-    found = np.where(np.isneginf(best), 0, np.take_along_axis(places, order, axis=1)).astype(np.int32)
-    return found, _values(best, temperature)
-
-
-def _values(best: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    if not temperature:
-        return best
-    highest = np.where(np.isneginf(best[:, :1]), np.float32(0), best[:, :1])
-    weights: NDArray[np.float32] = np.exp((best - highest) / np.float32(temperature), dtype=np.float32)
-    total = weights.sum(axis=1, keepdims=True)
-    total[total == 0] = 1
-    weights /= total
-    return weights
+            positions[split, rows], values[split, rows] = best_of(scores, places, k, c["TEMPERATURE"])
 
 
 def propagate(call: Call) -> None:
@@ -104,7 +83,7 @@ def merge_topk(call: Call) -> None:
     positions = call.array("list_positions", int(lists.max()) + 1, pixels, k)
     scores = call.array("list_scores", int(lists.max()) + 1, pixels, k)
     places = [frame * pixels + positions[chosen] % pixels for frame, chosen in enumerate(lists)]
-    found, values = _best(
+    found, values = best_of(
         np.concatenate([scores[i] for i in lists], axis=1),
         np.concatenate(places, axis=1),
         k,
@@ -126,6 +105,10 @@ def normalise(call: Call) -> None:
 KERNELS: dict[str, Callable[[Call], None]] = {
     "local_topk": local_topk,
     "local_topk_scores": local_topk,
+    "pool_cells": pool_cells,
+    "coarse_topk": local_topk,
+    "refine": refine,
+    "refine_scores": refine,
     "propagate": propagate,
     "merge_topk": merge_topk,
     "normalise": normalise,

@@ -37,7 +37,7 @@ def label_mass_kernel(
     present = (channel < maps)[None, :]
     first = tl.program_id(0) * PIXELS * ROUNDS + tl.arange(0, PIXELS)
     total = tl.zeros([PIXELS, CHANNELS], tl.float32)
-    for turn in tl.static_range(ROUNDS):
+    for turn in range(ROUNDS):
         pixel = first + turn * PIXELS
         place = pixel.to(tl.int64)[:, None] * maps + channel[None, :]
         total += tl.load(labels + place, mask=(pixel < pixels)[:, None] & present, other=0.0).to(tl.float32)

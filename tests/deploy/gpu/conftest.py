@@ -15,8 +15,9 @@ from fgvc_deploy.engine import Engine
 from fgvc_deploy.gpu.encoders.base import HostEncoder
 from fgvc_deploy.gpu.engine import GpuEngine
 from fgvc_deploy.gpu.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.matcher import GpuMatcher
 from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.propagation.tiled import TiledBackend
+from fgvc_deploy.propagation.select import create_propagation
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from gpu_bundles import gpu_draft
 from gpu_emulator import EmulatedDriver
@@ -54,10 +55,10 @@ def engines(driver: EmulatedDriver, tmp_path: Path) -> Engines:
         session = GpuSession(driver, bundle, record=record)
         with session.working():
             kernels = TrackingKernels.of(session.kernels, encoder, propagation)
-        shared = (encoder, PreprocessSettings(), propagation, "native", ShiftEncoder(), TiledBackend())
-        device_encoder = HostEncoder(ShiftEncoder())
-        gpu = GpuEngine(*shared, session=session, kernels=kernels, device_encoder=device_encoder)
-        return Engine(*shared), gpu
+        shared = (encoder, PreprocessSettings(), propagation, "native", ShiftEncoder())
+        device_encoder, matcher = HostEncoder(ShiftEncoder()), GpuMatcher(session, kernels)
+        gpu = GpuEngine(*shared, matcher, session=session, kernels=kernels, device_encoder=device_encoder)
+        return Engine(*shared, create_propagation("numpy", propagation)), gpu
 
     return make
 

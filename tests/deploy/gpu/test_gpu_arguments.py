@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import FgvcError
 from fgvc_deploy.gpu import packing, plans, readout_plans
 from fgvc_deploy.gpu.metadata import KernelMetadata
 from fgvc_deploy.pipeline import mask_frames
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker
+from fgvc_deploy.trackers.points import PointTracker
 from gpu_bundles import kernel_table
 
 from .conftest import Engines
-from .test_gpu_tracking import QUERIES_TYX, SAME_PX, tracks
+from .test_gpu_tracking import QUERIES_TYX, SAME_PX, VISIBILITY, tracks
 
 TABLE = kernel_table(EncoderSettings(arch="toy", stride=2, channels=80), PropagationSettings())
 POINT_KERNELS = (
@@ -32,15 +34,20 @@ POINT_KERNELS = (
     "readout_bounds",
     "readout",
 )
+APPEARANCE_KERNELS = ("label_mass", "appearance")
+COARSE_KERNELS = ("pool_cells", "coarse_topk", "refine", "refine_scores")
 MASK_KERNELS = ("mask_ranges", "argmax_masks")
 FRAMES = 6
 # Two points of one group, then a second group, so that single and merged matching both run.
 QUERIES = QUERIES_TYX[:2]
 # Shifts that change nothing: the neighbour is equal, or any number of frames from the whole list on is one split.
-# A mask's kernel needs the height only for the row below the last, which weighs 0.
+# A mask's kernel needs the height only for the row below the last, which weighs 0; in a frame of odd height no point
+# lies below the last feature.
 HARMLESS = {
     ("local_topk", "frames"),
     ("local_topk", "frames_per_split"),
+    ("refine", "frames"),
+    ("appearance", "height"),
     ("mask_ranges", "height"),
     ("argmax_masks", "height"),
 }
@@ -58,7 +65,8 @@ def _shifts(kernels: tuple[str, ...]) -> list[tuple[str, str, str]]:
 
 
 def test_there_are_many_shifts() -> None:
-    assert len(_shifts(POINT_KERNELS + MASK_KERNELS)) > 50
+    assert len(_shifts((*TABLE,))) > 90
+    assert set(TABLE) == {*POINT_KERNELS, *APPEARANCE_KERNELS, *COARSE_KERNELS, *MASK_KERNELS}
 
 
 @contextmanager
@@ -85,6 +93,39 @@ def test_a_shifted_argument_is_noticed(
         found = tracks(clip[:FRAMES], gpu, QUERIES)
     noticed = found is None or not np.allclose(found, expected, atol=SAME_PX, equal_nan=True)
     assert noticed != ((kernel, name) in HARMLESS)
+
+
+@pytest.mark.parametrize(("kernel", "name", "other"), _shifts(COARSE_KERNELS))
+def test_a_shifted_argument_of_coarse_to_fine_is_noticed(
+    engines: Engines, clip: NDArray[np.uint8], kernel: str, name: str, other: str
+) -> None:
+    cpu, gpu = engines(mode="coarse_to_fine", coarse_radius=3.0, fine_radius=2)
+    expected = tracks(clip[:FRAMES], cpu, QUERIES)
+    found = None
+    with _shifted(kernel, name, other), suppress(FgvcError, ValueError):
+        found = tracks(clip[:FRAMES], gpu, QUERIES)
+    noticed = found is None or not np.allclose(found, expected, atol=SAME_PX, equal_nan=True)
+    assert noticed != ((kernel, name) in HARMLESS)
+
+
+@pytest.mark.parametrize(("kernel", "name", "other"), _shifts(APPEARANCE_KERNELS))
+def test_a_shifted_argument_of_visibility_is_noticed(
+    engines: Engines, clip: NDArray[np.uint8], kernel: str, name: str, other: str
+) -> None:
+    cpu, gpu = engines(visibility=VISIBILITY)
+    expected = _sure(cpu, clip)
+    found = None
+    with _shifted(kernel, name, other), suppress(FgvcError, ValueError):
+        found = _sure(gpu, clip)
+    noticed = found is None or not np.allclose(found, expected, atol=1e-4, equal_nan=True)
+    assert noticed != ((kernel, name) in HARMLESS)
+
+
+def _sure(engine: Engine, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Confidence on some frames; one point at the lower border, so that the height matters."""
+    tracker = PointTracker(engine)
+    tracker.add_points([[20.3, 12.4], [41.6, 31.8], [44.2, 4.3]])
+    return np.stack([tracker.step(frame).confidence for frame in clip[:FRAMES]])
 
 
 @pytest.mark.parametrize(("kernel", "name", "other"), _shifts(MASK_KERNELS))

@@ -113,7 +113,7 @@ def test_wild_launches_lose_the_context_and_closing_still_works(
     tracker = PointTracker(gpu)
     tracker.add_points([[20.0, 12.0]])
     tracker.step(clip[0])
-    driver.memory.free(next(iter(driver.memory.live)))
+    driver.memory.free(next(iter(gpu._arenas.values())).base)
     with pytest.raises(CudaError, match="not its own") as caught:
         _step_all(tracker, clip[1:4])
     assert caught.value.lost
@@ -156,7 +156,7 @@ def test_a_kernel_larger_than_the_chip_is_refused(bundle: Bundle) -> None:
         ({"topk": 5}, "k 10, not 5"),
         ({"temperature": 0.1}, "temperature 0.07"),
         ({"window": "square"}, "square windows"),
-        ({"mode": "coarse_to_fine"}, "coarse-to-fine"),
+        ({"mode": "coarse_to_fine", "coarse_scale": 8}, "a coarse scale of 4, not 8"),
     ],
 )
 def test_settings_that_were_not_compiled_in_are_refused(

@@ -60,8 +60,10 @@ def _grids() -> Iterator[tuple[Grid, tuple[int, ...]]]:
         local_topk,
         merge_topk,
         normalise,
+        pool_cells,
         propagate,
         readout_bounds,
+        refine,
     )
 
     for hw in ((1, 1), (9, 13), (64, 107)):
@@ -70,6 +72,10 @@ def _grids() -> Iterator[tuple[Grid, tuple[int, ...]]]:
         rows = merge_topk.CONFIG.tiles["ROWS"]
         yield plans.merge_grid(pixels, rows), merge_topk.merge_topk_grid(pixels)
         yield plans.normalise_grid(pixels, normalise.CONFIG.tiles["PIXELS"]), normalise.normalise_grid(pixels)
+        for scale in (2, 4):
+            yield plans.refine_grid(hw, 3, scale), refine.refine_grid(hw, 3, scale)
+            cells = -(-hw[0] // scale) * -(-hw[1] // scale)
+            yield plans.pool_cells_grid(hw, scale, 16), pool_cells.pool_cells_grid(cells)
         tiles = propagate.CONFIG.tiles
         for channels in (1, 16, 17):
             yield (

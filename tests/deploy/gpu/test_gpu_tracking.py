@@ -165,7 +165,9 @@ def test_matching_and_looking_leave_nothing_behind(engines: Engines, driver: Emu
     cpu, gpu = engines()
     maps = [gpu.matcher.prepare(np.random.default_rng(i).normal(size=(9, 13, 80)).astype(np.float32)) for i in (0, 1)]
     window = Window("circle", 4.0)
-    found = gpu.matcher.match(maps[0], maps[1:], window, 10)
+    # The second time, the step is recorded.
+    for _ in range(2):
+        found = gpu.matcher.match(maps[0], maps[1:], window, 10)
     alive = driver.alive()
     for _ in range(3):
         found = gpu.matcher.match(maps[0], maps[1:], window, 10)

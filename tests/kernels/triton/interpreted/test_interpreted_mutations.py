@@ -173,7 +173,7 @@ MUTATIONS = {
     "column and row mixed up": (judged, "appearance.py", "across = x - left", "across = y - top"),
     "a vanished point lost": (judged, "appearance.py", "if x != x:", "if x == x + 1:"),
     "not a unit vector": (judged, "appearance.py", "unit = mixed / length", "unit = mixed"),
-    "half of the mass": (judged, "label_mass.py", "tl.static_range(ROUNDS)", "tl.static_range(ROUNDS // 2)"),
+    "half of the mass": (judged, "label_mass.py", "in range(ROUNDS)", "in range(ROUNDS // 2)"),
     "a part lost": (judged, "appearance.py", "mask=part < parts", "mask=part < parts - 1"),
     "no stretching": (masked, "argmax_masks.py", "value - low, high - low", "value, high"),
     "last class wins": (masked, "argmax_masks.py", "better = value > best", "better = value >= best"),
