@@ -1,11 +1,14 @@
-"""Opening an ONNX Runtime session the way the backends here want it.  What the graph means is the backend's business.
+"""Opening an ONNX Runtime session the way the backends here want it, and running an encoder in one.
 
-The package is imported when a session is opened: the runtime works without it when nothing needs it.
+What the graph means is the backend's business.  The package is imported when a session is opened: the runtime works without it when nothing needs it.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fgvc_deploy.errors import BackendError
 
@@ -40,3 +43,20 @@ def open_session(model: bytes, where: str, threads: int | None) -> Any:
             f"{where} cannot be loaded by ONNX Runtime {ort.__version__} ({reason}); "
             "update it with `pip install -U onnxruntime`, or export the checkpoint again."
         ) from None
+
+
+def encode(session: Any, name: str, frames: NDArray[np.float32], where: str) -> NDArray[np.float32]:
+    """The one output for `frames` [N, 3, H, W] at the input `name`; BackendError, one sentence, when it fails."""
+    try:
+        (features,) = session.run(None, {name: frames})
+    except Exception as error:  # its exceptions share no base class
+        raise cannot_run(where, frames.shape[2:], error) from error
+    return np.asarray(features)
+
+
+def cannot_run(where: str, hw: tuple[int, ...], error: Exception) -> BackendError:
+    """What to raise when ONNX Runtime fails on an encoder at a network size."""
+    return BackendError(
+        f"ONNX Runtime cannot run {where} on a network size of {hw[1]}x{hw[0]} ({str(error).splitlines()[0]}); "
+        "choose a smaller --size if memory is short."
+    )

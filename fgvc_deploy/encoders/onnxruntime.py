@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input, named_with_precision
-from fgvc_deploy.errors import BackendError, BundleError
-from fgvc_deploy.onnx_session import open_session
+from fgvc_deploy.errors import BundleError
+from fgvc_deploy.onnx_session import encode, open_session
 from fgvc_deploy.settings import EncoderSettings
 
 
@@ -43,13 +41,7 @@ class OnnxRuntimeEncoder:
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
         check_input(x)
-        try:
-            (features,) = self._session.run(None, {self._input: x})
-        except Exception as error:  # its exceptions share no base class
-            raise BackendError(
-                f"ONNX Runtime cannot run {self._where} on a network size of {x.shape[3]}x{x.shape[2]} "
-                f"({str(error).splitlines()[0]}); choose a smaller --size if memory is short."
-            ) from error
+        features = encode(self._session, self._input, x, self._where)
         expected = tuple(-(-side // self._stride) for side in x.shape[2:])
         found = features.shape[1:3] if self._channels_last else features.shape[2:]
         if found != expected:
@@ -57,7 +49,7 @@ class OnnxRuntimeEncoder:
                 f"{self._where} gives features of {found} where stride {self._stride} means {expected}; "
                 "export the checkpoint again."
             )
-        return np.asarray(features[0]) if self._channels_last else channels_last(features)
+        return features[0] if self._channels_last else channels_last(features)
 
 
 def _check_interface(session: Any, channels: int, where: str) -> tuple[str, bool]:

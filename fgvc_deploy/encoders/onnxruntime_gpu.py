@@ -14,6 +14,7 @@ from fgvc_deploy.encoders.base import Float32Array, channels_last, check_input, 
 from fgvc_deploy.encoders.held_output import held_output
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.gpu.names import CUDA
+from fgvc_deploy.onnx_session import encode
 
 MEND = "pip uninstall -y onnxruntime; pip install 'fgvc-deploy[gpu]'"
 _MISSING = f"ONNX Runtime for GPUs is not installed; run `{MEND}`."
@@ -95,11 +96,4 @@ class OnnxRuntimeGpuEncoder:
     def encode(self, x: Float32Array) -> Float32Array:
         """See `EncoderBackend.encode`."""
         check_input(x)
-        try:
-            (features,) = self._session.run(None, {self._input: x})
-        except Exception as error:  # its exceptions share no base class
-            raise BackendError(
-                f"ONNX Runtime cannot run {self._where} on a network size of {x.shape[3]}x{x.shape[2]} "
-                f"({str(error).splitlines()[0]}); choose a smaller --size if memory is short."
-            ) from error
-        return channels_last(features)
+        return channels_last(encode(self._session, self._input, x, self._where))

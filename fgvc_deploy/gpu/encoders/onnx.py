@@ -9,11 +9,11 @@ import numpy as np
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, check_input
 from fgvc_deploy.encoders.onnxruntime_gpu import open_gpu_session
-from fgvc_deploy.errors import BackendError
 from fgvc_deploy.gpu.encoders.base import Planes
 from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.names import CUDA
 from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.onnx_session import cannot_run
 
 
 class OnnxDeviceEncoder:
@@ -54,8 +54,5 @@ class OnnxDeviceEncoder:
         try:
             self._ort.run_with_iobinding(binding)
         except Exception as error:  # its exceptions share no base class
-            raise BackendError(
-                f"ONNX Runtime cannot run {self._where} on a network size of {shape[3]}x{shape[2]} "
-                f"({str(error).splitlines()[0]}); choose a smaller --size if memory is short."
-            ) from error
+            raise cannot_run(self._where, shape[2:], error) from error
         return Planes(self._features.address, "fp32", channels, hw)
