@@ -15,15 +15,22 @@ _RIM_SHADE, _RIM_ALPHA = 15.0, 0.65
 class MarkPainter:
     """Draws marks of one radius (pixels) into a float32 RGB picture [H, W, 3], later ones over earlier ones.
 
-    A pixel is covered by as much of it as the circle's edge leaves, measured at its centre: exact to about 0.1 px.
+    `origin` (x, y) is the frame's pixel that the picture begins with; marks are placed on the frame.  A pixel is
+    covered by as much of it as the circle's edge leaves, measured at its centre: exact to about 0.1 px.
     """
 
-    def __init__(self, picture: NDArray[np.float32], radius: float) -> None:
+    def __init__(self, picture: NDArray[np.float32], radius: float, origin: tuple[int, int] = (0, 0)) -> None:
         self._picture = picture
-        self._height, self._width = picture.shape[:2]
+        self._left, self._top = origin
+        self._bottom, self._right = self._top + picture.shape[0], self._left + picture.shape[1]
         self._radius = radius
-        self._rim = max(0.5, 0.22 * radius)
-        self._reach = math.ceil(radius + self._rim + 1)
+        self._rim = _rim(radius)
+        self._reach = self.reach(radius)
+
+    @staticmethod
+    def reach(radius: float) -> int:
+        """How many pixels from its centre a mark of this radius can touch."""
+        return math.ceil(radius + _rim(radius) + 1)
 
     def dot(self, x: float, y: float, colour: Colour) -> None:
         """A filled circle with a thin dark rim."""
@@ -44,10 +51,14 @@ class MarkPainter:
     def _around(self, x: float, y: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The part of the picture that a mark can touch, and its pixels' distances to (x, y), [h, w, 1]."""
         column, row, reach = round(x), round(y), self._reach
-        columns = np.arange(max(0, column - reach), min(self._width, column + reach + 1), dtype=np.float32)
-        rows = np.arange(max(0, row - reach), min(self._height, row + reach + 1), dtype=np.float32)
+        columns = np.arange(max(self._left, column - reach), min(self._right, column + reach + 1), dtype=np.float32)
+        rows = np.arange(max(self._top, row - reach), min(self._bottom, row + reach + 1), dtype=np.float32)
         if not (len(columns) and len(rows)):
             return np.zeros((0, 0, 3), np.float32), np.zeros((0, 0, 1), np.float32)
         distance = np.hypot(columns - np.float32(x), rows[:, None] - np.float32(y))
-        top, left = int(rows[0]), int(columns[0])
+        top, left = int(rows[0]) - self._top, int(columns[0]) - self._left
         return self._picture[top : top + len(rows), left : left + len(columns)], distance[..., None]
+
+
+def _rim(radius: float) -> float:
+    return max(0.5, 0.22 * radius)

@@ -20,11 +20,15 @@ class MaskOverlay:
     def __init__(self, alpha: float = 0.45) -> None:
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must lie in 0..1: {alpha}")
-        self._weight = round(256 * alpha)
+        weight = round(256 * alpha)
+        # By id, in 256ths: how much of the frame stays, and what the palette adds.  Background stays as it is.
+        self._stays = np.full((256, 1), 256 - weight, np.uint16)
+        self._stays[0] = 256
         palette = DAVIS_PALETTE.astype(np.uint16)
         # A grey-scale mask has one object, 255, whose palette colour is a pale grey: give it the first object's.
         palette[255] = palette[1]
-        self._fill = palette
+        self._adds = palette * np.uint16(weight)
+        self._adds[0] = 0
         # Two thirds of the way to white: tells objects apart and stands out on dark and coloured ground.
         self._line = (255 - (255 - palette) // 3).astype(np.uint8)
 
@@ -33,13 +37,22 @@ class MaskOverlay:
         if labels.shape != frame.shape[:2]:
             raise ValueError(f"mask of {labels.shape} on a frame of {frame.shape}")
         out = frame.copy()
-        inside = labels > 0
-        ids = labels[inside]
-        mixed = frame[inside] * np.uint16(256 - self._weight) + self._fill[ids] * np.uint16(self._weight)
-        out[inside] = mixed >> 8
+        box = _bounding_box(labels)
+        ids = labels[box]
+        mixed = frame[box] * np.take(self._stays, ids, axis=0)
+        mixed += np.take(self._adds, ids, axis=0)
+        out[box] = mixed >> 8
         contour = _contour(labels, max(1, round(min(labels.shape) / 240)))
         out[contour] = self._line[labels[contour]]
         return out
+
+
+def _bounding_box(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns that hold objects; empty slices when there are none."""
+    rows, columns = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _contour(labels: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:

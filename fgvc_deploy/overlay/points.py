@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from fgvc_deploy.overlay.colours import colour_of_late_point, rainbow
-from fgvc_deploy.overlay.marks import Colour, MarkPainter
+from fgvc_deploy.overlay.marks import Colour
+from fgvc_deploy.overlay.tiles import Line, TiledPicture
 
 Frame = NDArray[np.uint8]
+# Start and end (x, y), age in 0 (oldest) .. 1 (now), visible at both ends.
+Segment = tuple[tuple[float, float], tuple[float, float], float, bool]
 
 _HIDDEN_TRAIL = 0.35
 
@@ -53,8 +55,7 @@ class PointOverlay:
         canvas = _Canvas(frame, len(xy))
         now = self._past[-1]
         for point in now:
-            for start, end, age, seen in self._segments(point):
-                canvas.segment(start, end, self._colour(point), age, seen)
+            canvas.trail(self._segments(point), self._colour(point))
         marks = [(x, y, seen, self._colour(point)) for point, (x, y, seen) in now.items()]
         # Hidden points first: they must not cover visible ones.
         return canvas.finish(sorted(marks, key=lambda mark: mark[2]))
@@ -62,8 +63,8 @@ class PointOverlay:
     def _colour(self, point: int) -> Colour:
         return self._colours.get(point) or colour_of_late_point(point)
 
-    def _segments(self, point: int) -> Iterator[tuple[tuple[float, float], tuple[float, float], float, bool]]:
-        """Pieces of a trail, oldest first: start, end, age in 0 (oldest) .. 1 (now), visible at both ends."""
+    def _segments(self, point: int) -> Iterator[Segment]:
+        """Pieces of a trail, oldest first."""
         frames = len(self._past)
         for step in range(1, frames):
             before, after = self._past[step - 1].get(point), self._past[step].get(point)
@@ -72,43 +73,35 @@ class PointOverlay:
 
 
 class _Canvas:
-    """A frame, and a transparent layer for trails over it that is `scale` times as large."""
+    """Trails, and marks over them, in sizes that suit the frame and the number of points."""
 
     def __init__(self, frame: Frame, points: int) -> None:
         height, width = frame.shape[:2]
-        self._frame = frame
         # At 3 (and an odd width) a line can be centred on a pixel; large frames get the cheaper 2, off by 0.25 px.
         self._scale = 3 if height * width <= 500_000 else 2
         crowded = 0.28 * math.sqrt(height * width / max(1, points))
         self._radius = max(1.6, min(0.0085 * min(height, width), crowded))
-        self._layer: Image.Image | None = None
+        self._picture = TiledPicture(frame, self._scale, self._radius)
 
-    def segment(
-        self, start: tuple[float, float], end: tuple[float, float], colour: Colour, age: float, seen: bool
-    ) -> None:
-        """A piece of a trail: thinner and paler with age, fainter where the point was hidden."""
-        places = self._place(*start), self._place(*end)
-        if places[0] == places[1]:
-            return
-        if self._layer is None:
-            height, width = self._frame.shape[:2]
-            self._layer = Image.new("RGBA", (width * self._scale, height * self._scale))
-            self._draw = ImageDraw.Draw(self._layer)
-        alpha = 230 * age * (1.0 if seen else _HIDDEN_TRAIL)
-        width = 2 * int(self._radius * self._scale * (0.35 + 0.55 * age) / 2) + 1
-        self._draw.line(places, (*colour, round(alpha)), width)
+    def trail(self, segments: Iterable[Segment], colour: Colour) -> None:
+        """A trail: thinner and paler with age, fainter where the point was hidden."""
+        lines: list[Line] = []
+        before: tuple[float, float] | None = None
+        here = there = (0, 0)
+        for start, end, age, seen in segments:
+            here = there if start == before else self._place(*start)
+            before, there = end, self._place(*end)
+            if here != there:
+                alpha = 230 * age * (1.0 if seen else _HIDDEN_TRAIL)
+                width = 2 * int(self._radius * self._scale * (0.35 + 0.55 * age) / 2) + 1
+                lines.append(((*here, *there), width, (*colour, round(alpha))))
+        self._picture.lines(lines)
 
     def _place(self, x: float, y: float) -> tuple[int, int]:
         return round((x + 0.5) * self._scale - 0.5), round((y + 0.5) * self._scale - 0.5)
 
     def finish(self, marks: list[tuple[float, float, bool, Colour]]) -> Frame:
         """The frame with trails, and marks (x, y, visible, colour) over them."""
-        picture = Image.fromarray(self._frame)
-        if self._layer is not None:
-            layer = self._layer.reduce(self._scale)
-            picture.paste(layer, mask=layer)
-        pixels = np.array(picture, dtype=np.float32)
-        painter = MarkPainter(pixels, self._radius)
         for x, y, seen, colour in marks:
-            (painter.dot if seen else painter.ring)(x, y, colour)
-        return (pixels + 0.5).astype(np.uint8)
+            self._picture.mark(x, y, colour, filled=seen)
+        return self._picture.painted()

@@ -1,4 +1,4 @@
-"""Overlays: marks are where the points are, in their colours; the rest of the frame is untouched."""
+"""Overlays of points: marks are where the points are, in their colours; the rest of the frame is untouched."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fgvc_deploy.overlay import MaskOverlay, PointOverlay
+from fgvc_deploy.overlay import PointOverlay, tiles
 from fgvc_deploy.overlay.colours import colour_of_late_point, rainbow
-from fgvc_deploy.results.palette import DAVIS_PALETTE
 
 Frame = NDArray[np.uint8]
 SIZES = [(64, 96), (256, 256), (480, 854), (720, 1280), (75, 101)]
@@ -89,6 +88,23 @@ def test_trail_fades_with_age_and_ends() -> None:
     assert steps[0] > 180 > 60 > steps[-1] > 0
 
 
+@pytest.mark.parametrize("hw", [(300, 500), (720, 1280)])
+def test_tiles_are_not_seen(hw: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trails and marks across the borders of tiles are those of one tile as large as the frame."""
+    rng = np.random.default_rng(5)
+    steps = rng.uniform(-10, 1.05, (6, 40, 2)) * hw[::-1]
+    steps[:, :30] = steps[:1, :30] % hw[::-1] + 7.3 * np.arange(6)[:, None, None]
+    drawn = []
+    for size in (tiles.TILE, max(hw)):
+        monkeypatch.setattr(tiles, "TILE", size)
+        overlay = PointOverlay(steps[0])
+        for xy in steps:
+            picture = overlay.draw(grey(hw), xy, xy[:, 0] % 2 < 1)
+        drawn.append(picture.astype(int))
+    assert (drawn[0] != grey(hw)).any()
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_no_trail_when_none_is_wanted_and_gap_where_there_was_no_position() -> None:
     frame = np.zeros((64, 128, 3), np.uint8)
     for trail, positions, expect in (
@@ -161,32 +177,3 @@ def test_memory_does_not_grow_with_the_number_of_frames() -> None:
     for _ in range(60):
         overlay.draw(frame, rng.random((30, 2)) * 60, np.ones(30, bool))
     assert size() == before
-
-
-def test_mask_colours_contours_and_background() -> None:
-    frame = grey((60, 80))
-    labels = np.zeros((60, 80), np.uint8)
-    labels[10:40, 10:50] = 1
-    labels[10:40, 30:50] = 2
-    drawn = MaskOverlay(alpha=0.5).draw(frame, labels)
-    np.testing.assert_array_equal(drawn[labels == 0], frame[labels == 0])
-    for place, label in (((25, 20), 1), ((25, 40), 2)):
-        expected = (frame[place].astype(float) + DAVIS_PALETTE[label]) / 2
-        assert np.abs(drawn[place] - expected).max() <= 1
-    for place in ((10, 20), (39, 45), (25, 29), (25, 30)):
-        assert drawn[place].min() > 150
-
-
-def test_mask_of_one_grey_object_and_none() -> None:
-    frame, labels = grey((30, 30)), np.zeros((30, 30), np.uint8)
-    np.testing.assert_array_equal(MaskOverlay().draw(frame, labels), frame)
-    labels[5:25, 5:25] = 255
-    same = np.where(labels == 255, np.uint8(1), np.uint8(0))
-    np.testing.assert_array_equal(MaskOverlay().draw(frame, labels), MaskOverlay().draw(frame, same))
-
-
-def test_mask_arguments() -> None:
-    with pytest.raises(ValueError, match="alpha"):
-        MaskOverlay(1.5)
-    with pytest.raises(ValueError, match="mask of"):
-        MaskOverlay().draw(grey((30, 30)), np.zeros((30, 31), np.uint8))
