@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from fgvc_deploy.fine.align import Pose, align
-from fgvc_deploy.fine.patches import FULL, REACH, FinePoints
+from fgvc_deploy.fine.patches import FULL, LIKE, REACH, SURE, TURN, FinePoints, believed, steady
 from fgvc_deploy.fine.picture import Picture, picture_of, sample, to_full, to_half
 from fgvc_deploy.fine.template import make_templates, normalised, pixels_of
 
@@ -189,6 +191,41 @@ def test_a_place_further_than_the_reach_is_not_believed() -> None:
     fine.follow(picture_of(texture.frame(shift=shift)), far, _none(xy))
     np.testing.assert_array_equal(fine.xy[~fine.refined], far[~fine.refined])
     assert (np.linalg.norm(fine.xy - far, axis=1) <= REACH).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"likeness": LIKE - 0.01}, False),
+        ({"likeness": LIKE + 0.01}, True),
+        ({"offset": (REACH + 0.1, 0.0)}, False),
+        ({"offset": (0.0, -REACH + 0.1)}, True),
+        ({"xy": (-0.6, 40.0)}, False),
+        ({"xy": (0.0, 40.0)}, True),
+        ({"xy": (127.6, 40.0)}, False),
+        ({"xy": (60.0, 95.6)}, False),
+        # The query lay four pixels from its template's centre; most of the patch is beyond the frame.
+        ({"xy": (1.0, 40.0), "centre": (-4.0, 40.0)}, False),
+        ({"warp": 1.9 * UPRIGHT}, True),
+        ({"warp": 2.1 * UPRIGHT}, False),
+        ({"warp": 0.45 * UPRIGHT}, False),
+        ({"warp": -UPRIGHT @ np.diag([1.0, -1.0])}, False),
+    ],
+)
+def test_each_rule_refuses_by_itself(changed: dict[str, Any], expected: bool) -> None:
+    case: dict[str, Any] = {"xy": (60.0, 40.0), "warp": UPRIGHT, "likeness": 0.95, "offset": (1.0, 1.0)} | changed
+    xy, centre = (np.array([case.get(key, case["xy"])], np.float32) for key in ("xy", "centre"))
+    pose = Pose(centre, case["warp"].astype(np.float32)[None])
+    likeness, offset = np.array([case["likeness"]], np.float32), np.array([case["offset"]], np.float32)
+    assert believed(pose, likeness, xy, offset, HW).tolist() == [expected]
+
+
+def test_a_sudden_change_of_shape_needs_a_clear_likeness() -> None:
+    before = np.tile(np.eye(2, dtype=np.float32), (4, 1, 1))
+    grown = before + np.array([0.1, 0.9, 1.1, 1.1], np.float32)[:, None, None] * TURN / np.sqrt(2) * before
+    likeness = np.array([LIKE, LIKE, LIKE, SURE], np.float32)
+    assert steady(grown, before, likeness).tolist() == [True, True, False, True]
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
