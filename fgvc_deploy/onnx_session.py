@@ -1,6 +1,7 @@
 """Opening an ONNX Runtime session the way the backends here want it, and running an encoder in one.
 
-What the graph means is the backend's business.  The package is imported when a session is opened: the runtime works without it when nothing needs it.
+What the graph means is the backend's business.  The package is imported when a session is opened: the runtime works
+without it when nothing needs it.
 """
 
 from __future__ import annotations

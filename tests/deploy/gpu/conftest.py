@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fgvc_deploy.bundle import write_bundle
+from fgvc_deploy.bundle import Bundle, write_bundle
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.gpu.encoders.base import HostEncoder
 from fgvc_deploy.gpu.engine import GpuEngine
@@ -20,6 +20,7 @@ from fgvc_deploy.gpu.session import GpuSession
 from fgvc_deploy.propagation.select import create_propagation
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from gpu_bundles import gpu_draft
+from gpu_compiled import bundle_for_the_gpu_here
 from gpu_emulator import EmulatedDriver
 
 Engines = Callable[..., tuple[Engine, GpuEngine]]
@@ -72,3 +73,21 @@ def clip() -> NDArray[np.uint8]:
         noise = (np.roll(noise, 1, axis) + noise + np.roll(noise, -1, axis)) / 3
     noise = (255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
     return np.stack([noise[12 - t // 2 : 45 - t // 2, 25 - t : 71 - t] for t in range(20)])
+
+
+@pytest.fixture(scope="session")
+def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """For tests marked `gpu`; skips without one."""
+    return bundle_for_the_gpu_here(tmp_path_factory.mktemp("gpu") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def moving() -> NDArray[np.uint8]:
+    """uint8 [24, 192, 256, 3]: smooth noise that moves 3 pixels right and 1 down every frame."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(192 + 30, 256 + 80, 3))
+    for axis in (0, 1):
+        for _ in range(3):
+            noise = (np.roll(noise, 1, axis) + noise + np.roll(noise, -1, axis)) / 3
+    noise = (255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
+    return np.stack([noise[24 - t : 216 - t, 72 - 3 * t : 328 - 3 * t] for t in range(24)])
