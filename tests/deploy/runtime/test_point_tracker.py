@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fgvc_deploy.encoders.base import EncoderBackend
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.pipeline import PointFrame, point_frames
-from fgvc_deploy.trackers.points import PointStep, PointTracker
+from fgvc_deploy.trackers.points import PointTracker
+from offline import offline
 
 EngineFactory = Callable[..., Engine]
 Clip = NDArray[np.uint8]
@@ -20,22 +19,15 @@ QUERIES_TYX = np.array([[0, 20, 30], [3, 40, 41.5], [0, 33, 22], [11, 30, 50]], 
 MOTION_XY = np.array([2.0, 1.0])
 
 
-def _offline(
-    clip: Clip, engine: Engine, queries: NDArray[np.float32], bidirectional: bool = False
-) -> NDArray[np.float32]:
-    results = point_frames(clip, PointTracker(engine), queries, bidirectional=bidirectional)
-    return np.stack([r.xy for r in results], axis=1)
-
-
 def test_points_follow_the_motion(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracks = _offline(moving_clip, quick_engine(), QUERIES_TYX[:1])
+    tracks = offline(moving_clip, quick_engine(), QUERIES_TYX[:1])
     expected = QUERIES_TYX[0, :0:-1] + MOTION_XY * np.arange(12)[:, None]
     # The last frames bring the point near the border, where windows are cut.
     assert np.abs(tracks[0] - expected)[:10].max() < 1.0
 
 
 def test_streaming_equals_the_offline_call(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    offline = _offline(moving_clip, quick_engine(), QUERIES_TYX)
+    whole = offline(moving_clip, quick_engine(), QUERIES_TYX)
     tracker = PointTracker(quick_engine())
     order: list[int] = []
     for t, frame in enumerate(moving_clip):
@@ -45,61 +37,29 @@ def test_streaming_equals_the_offline_call(quick_engine: EngineFactory, moving_c
             order += due.tolist()
         step = tracker.step(frame)
         assert step.frame_index == t
-        np.testing.assert_array_equal(step.xy, offline[order, t])
+        np.testing.assert_array_equal(step.xy, whole[order, t])
 
 
 def test_a_point_does_not_depend_on_the_others(quick_engine: EngineFactory, moving_clip: Clip) -> None:
     """One group is matched jointly, several by merging per-frame lists: the answer must be the same."""
-    together = _offline(moving_clip, quick_engine(), QUERIES_TYX)
+    together = offline(moving_clip, quick_engine(), QUERIES_TYX)
     for row in range(len(QUERIES_TYX)):
-        alone = _offline(moving_clip, quick_engine(), QUERIES_TYX[row : row + 1])
+        alone = offline(moving_clip, quick_engine(), QUERIES_TYX[row : row + 1])
         # Summation order in the weighted label sum may differ with the number of channels.
         np.testing.assert_allclose(alone[0], together[row], atol=1e-4)
 
 
 def test_permuting_queries_permutes_tracks(quick_engine: EngineFactory, moving_clip: Clip) -> None:
     order = [2, 0, 3, 1]
-    tracks = _offline(moving_clip, quick_engine(), QUERIES_TYX)
-    permuted = _offline(moving_clip, quick_engine(), QUERIES_TYX[order])
+    tracks = offline(moving_clip, quick_engine(), QUERIES_TYX)
+    permuted = offline(moving_clip, quick_engine(), QUERIES_TYX[order])
     np.testing.assert_allclose(permuted, tracks[order], atol=1e-4)
-
-
-def test_nothing_before_the_query_frame(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    frames = list(point_frames(moving_clip, PointTracker(quick_engine()), QUERIES_TYX))
-    tracks = np.stack([f.xy for f in frames], axis=1)
-    assert np.isnan(tracks[1, :3]).all()
-    assert np.isfinite(tracks[1, 3:]).all()
-    assert not any(f.visible[1] for f in frames[:3])
-    assert all(f.confidence[1] == 0 for f in frames[:3])
-
-
-def test_a_query_on_the_last_frame_is_its_own_answer(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracks = _offline(moving_clip, quick_engine(), QUERIES_TYX)
-    assert np.isnan(tracks[3, :11]).all()
-    np.testing.assert_allclose(tracks[3, 11], [50, 30], atol=1e-4)
-
-
-def test_bidirectional_fills_the_time_before(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    query = np.array([[8, 40, 50]], np.float32)
-    tracks = _offline(moving_clip, quick_engine(), query, bidirectional=True)
-    assert np.isfinite(tracks).all()
-    expected = np.array([50, 40]) + MOTION_XY * (np.arange(12) - 8)[:, None]
-    # Odd displacements fall between the samples of stride 2: one feature, 2 pixels, is what these features can tell.
-    assert np.abs(tracks[0] - expected)[1:10].max() < 2.0
-    np.testing.assert_array_equal(tracks[:, 8:], _offline(moving_clip, quick_engine(), query)[:, 8:])
-
-
-def test_bidirectional_yields_every_frame_with_its_picture(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    results = point_frames(moving_clip, PointTracker(quick_engine()), QUERIES_TYX, bidirectional=True)
-    for t, result in enumerate(results):
-        assert result.frame_index == t
-        np.testing.assert_array_equal(result.frame, moving_clip[t])
 
 
 @pytest.mark.parametrize("hw", [(63, 80), (64, 79), (45, 51)], ids=str)
 def test_odd_sizes(hw: tuple[int, int], quick_engine: EngineFactory, moving_clip: Clip) -> None:
     clip = np.ascontiguousarray(moving_clip[:6, : hw[0], : hw[1]])
-    tracks = _offline(clip, quick_engine(), np.array([[0, 20, 25]], np.float32))
+    tracks = offline(clip, quick_engine(), np.array([[0, 20, 25]], np.float32))
     expected = np.array([25, 20]) + MOTION_XY * np.arange(6)[:, None]
     assert np.abs(tracks[0] - expected).max() < 1.0
 
@@ -111,23 +71,9 @@ def test_any_stride_reads_back_without_bias(stride: int, quick_engine: EngineFac
     clip = np.repeat(rng.integers(0, 255, (1, 64, 64, 3), np.uint8), 6, axis=0)
     xy = rng.uniform(16, 48, (200, 2)).astype(np.float32)
     queries = np.concatenate([np.zeros((200, 1), np.float32), xy[:, ::-1]], axis=1)
-    error = _offline(clip, quick_engine(stride), queries)[:, -1] - xy
+    error = offline(clip, quick_engine(stride), queries)[:, -1] - xy
     assert np.abs(error.mean(axis=0)).max() < 0.12
     assert np.abs(error).max() < 0.75 * max(stride, 1)
-
-
-def test_fractional_query_times_start_on_the_nearest_frame(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracks = _offline(moving_clip, quick_engine(), np.array([[2.4, 20, 30], [2.5, 20, 30]], np.float32))
-    assert np.isfinite(tracks[0, 2]).all()
-    assert np.isnan(tracks[0, 1]).all()
-    assert np.isfinite(tracks[1, 3]).all()
-    assert np.isnan(tracks[1, 2]).all()
-
-
-def test_the_reference_refuses_fractional_query_times(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracker = PointTracker(quick_engine(), compat="reference")
-    with pytest.raises(InputError, match=r"t=2\.4.*whole"):
-        list(point_frames(moving_clip, tracker, np.array([[2.4, 20, 30]], np.float32)))
 
 
 def test_a_vanished_label_keeps_its_place_and_says_so(quick_engine: EngineFactory, moving_clip: Clip) -> None:
@@ -194,7 +140,7 @@ def test_the_first_frame_is_remembered(quick_engine: EngineFactory) -> None:
     scene = rng.integers(0, 255, (48, 48, 3), np.uint8)
     other = rng.integers(0, 255, (48, 48, 3), np.uint8)
     clip = np.stack([scene, *[other] * 8, scene])
-    tracks = _offline(clip, quick_engine(), np.array([[0, 24, 24]], np.float32))
+    tracks = offline(clip, quick_engine(), np.array([[0, 24, 24]], np.float32))
     np.testing.assert_allclose(tracks[0, -1], [24, 24], atol=0.6)
 
 
@@ -223,103 +169,3 @@ def test_bad_points_are_named(quick_engine: EngineFactory, moving_clip: Clip) ->
         tracker.remove_points([7])
     with pytest.raises(InputError, match=r"79x64.*80x64"):
         tracker.step(moving_clip[0, :, :79])
-
-
-def test_no_frame_has_been_seen_before_the_first_step_ends(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracker = PointTracker(quick_engine())
-    tracker.open(moving_clip[0])
-    with pytest.raises(InputError, match="no last frame"):
-        tracker.add_points([[30, 20]], frame="last")
-    with pytest.raises(InputError, match="holds no pixels"):
-        PointTracker(quick_engine()).step(moving_clip[0, :0])
-
-
-def test_points_added_one_by_one_cost_what_they_cost_together(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    one, all_ = PointTracker(quick_engine()), PointTracker(quick_engine())
-    for xy in ([30, 20], [22, 33], [41, 40]):
-        one.add_points([xy])
-    all_.add_points([[30, 20], [22, 33], [41, 40]])
-    for frame in moving_clip[:3]:
-        np.testing.assert_array_equal(one.step(frame).xy, all_.step(frame).xy)
-    assert len(one._propagator.groups) == 1
-
-
-def test_both_directions_count_in_the_timer(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracker = PointTracker(quick_engine())
-    list(point_frames(moving_clip, tracker, QUERIES_TYX, bidirectional=True))
-    assert tracker.timer.summary()["encode"].count == 2 * len(moving_clip)
-
-
-def test_a_bad_waiting_point_takes_only_its_own_batch_along(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracker = PointTracker(quick_engine())
-    tracker.add_points([[30, 20]])
-    tracker.add_points([[22, 33], [300, 20]])
-    with pytest.raises(InputError, match=r"point 1 .*outside"):
-        tracker.step(moving_clip[0])
-    assert tracker.step(moving_clip[0]).ids.tolist() == [0]
-
-
-def test_a_bad_waiting_point_does_not_stop_the_tracker(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    tracker = PointTracker(quick_engine())
-    tracker.add_points([[300, 20]])
-    with pytest.raises(InputError, match="outside"):
-        tracker.step(moving_clip[0])
-    tracker.add_points([[30, 20]])
-    assert _xy(tracker.step(moving_clip[0])) == [[30, 20]]
-
-
-def _xy(step: PointStep) -> list[list[float]]:
-    return [[round(x, 3), round(y, 3)] for x, y in step.xy.tolist()]
-
-
-class CountingEncoder:
-    name = "counting"
-
-    def __init__(self, inner: EncoderBackend) -> None:
-        self.inner, self.count = inner, 0
-
-    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.count += 1
-        return self.inner.encode(x)
-
-
-@pytest.mark.parametrize(("bidirectional", "encoded"), [(False, 5), (True, 5 + 8)])
-def test_frames_that_no_query_needs_are_not_encoded(
-    bidirectional: bool, encoded: int, quick_engine: EngineFactory, moving_clip: Clip
-) -> None:
-    engine = quick_engine()
-    engine.encoder = counting = CountingEncoder(engine.encoder)
-    query = np.array([[7, 20, 30]], np.float32)
-    tracks = _offline(moving_clip, engine, query, bidirectional=bidirectional)
-    assert counting.count == encoded
-    assert tracks.shape == (1, 12, 2)
-
-
-@pytest.mark.parametrize(
-    ("stop_after", "kept", "reached", "told"),
-    [
-        (5, 5, 4, "the way back was not begun"),
-        (12 + 3, 12, 2, "the way back did not reach frames 0 to 1, where points of later"),
-        (12 + 5, 12, 0, None),
-    ],
-)
-def test_an_interrupt_keeps_what_both_passes_have_done(
-    stop_after: int, kept: int, reached: int, told: str | None, quick_engine: EngineFactory, moving_clip: Clip
-) -> None:
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_after:
-            raise KeyboardInterrupt
-
-    query = np.array([[4, 20, 30]], np.float32)
-    results: list[PointFrame] = []
-    frames = point_frames(moving_clip, PointTracker(quick_engine()), query, bidirectional=True, on_frame=stop)
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        results.extend(frames)
-    assert [r.frame_index for r in results] == list(range(kept))
-    assert [bool(np.isfinite(r.xy).all()) for r in results] == [t >= reached for t in range(kept)]
-    notes = getattr(stopped.value, "__notes__", [])
-    assert [note.startswith(told) for note in notes] == [True] if told else notes == []
