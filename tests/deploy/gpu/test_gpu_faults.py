@@ -62,8 +62,7 @@ def test_unknown_faults_and_pickling() -> None:
     ("method", "nth"),
     [
         *(("load_module", nth) for nth in (1, 3)),
-        *((name, 1) for name in ("function", "parameter_layout", "allow_shared", "create_stream")),
-        *((name, 1) for name in ("allocate", "allocate_pinned", "create_event")),
+        *((name, 1) for name in ("function", "parameter_layout", "allow_shared", "create_stream", "create_event")),
     ],
 )
 def test_a_failure_while_starting_leaves_nothing_behind(bundle: Bundle, method: str, nth: int) -> None:
