@@ -66,8 +66,11 @@ _OPEN = """\
   asked for it (programming guide, note 3 of table 31: `cuFuncSetAttribute`), which our own run time does. As a
   TensorRT plugin the kernel is launched by TensorRT: its ahead-of-time interface passes on a number of bytes
   (`KernelLaunchParams.shared_mem`, `IKernelLaunchParams::setSharedMem`, TensorRT 11.3) and has no other field;
-  neither the documentation nor an issue says whether TensorRT then asks the driver. Until somebody has run it, take
-  the plugin with at most 48 KB, or the bundle's cubins.
+  neither the documentation nor an issue says whether TensorRT then asks the driver. So the plugin is compiled with
+  one stage instead of two where that fits into 48 KB: 40960 bytes on sm_80 to sm_89, sm_120 and sm_121, 49152 on
+  sm_90. On sm_100, sm_103 and sm_110 one stage takes 49160, and the plugin keeps its two: use the bundle's cubins
+  there until somebody has run it. One stage does not overlap loads with tensor operations; what that costs was not
+  measured, for there is no GPU.
 """
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fgvc_kernels.aot.build import Compiled, KernelBuild, compile_kernel
-from fgvc_kernels.aot.chips import Chip
+from fgvc_kernels.aot.chips import KIB, Chip
 from fgvc_kernels.aot.errors import AotError
 from fgvc_kernels.aot.machine_code import parse_parameters
 from fgvc_kernels.aot.metadata import HIDDEN_POINTERS, KernelMetadata, describe
@@ -22,6 +22,9 @@ from fgvc_kernels.aot.tools import assemble, dump
 # JetPack 6 (CUDA 12.6), for one, refuses the 8.8 that ptxas 12.9 would give.
 _PTX_VERSION = {"sm_100": 86, "sm_103": 88, "sm_110": 90, "sm_120": 87, "sm_121": 88}
 _OLDEST_PTX = 80
+# CUDA gives a kernel more only after `cuFuncSetAttribute` (programming guide, note 3 of table 31), and nothing says
+# that TensorRT calls it: its interface passes on the number of bytes and nothing else.
+UNASKED_SHARED_BYTES = 48 * KIB
 
 
 def plugin_build(build: KernelBuild, chip: Chip) -> KernelBuild:
@@ -41,7 +44,7 @@ def _place(kind: str) -> str:
 
 def compile_plugin(build: KernelBuild, chip: Chip, cache: Path | None = None) -> tuple[bytes, KernelMetadata]:
     """PTX without hidden pointers, and what a launch needs; raises `AotError` when it does not assemble to that."""
-    compiled = compile_kernel(plugin_build(build, chip), chip, cache)
+    compiled = _without_asking(plugin_build(build, chip), chip, cache)
     ptx = without_hidden_pointers(compiled)
     full = describe(compiled)
     table = parse_parameters(dump("cuobjdump", assemble(ptx, chip), "-elf"))
@@ -53,6 +56,15 @@ def compile_plugin(build: KernelBuild, chip: Chip, cache: Path | None = None) ->
     content = ptx.encode("ascii")
     own = {"hidden_pointers": 0, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     return content, full.model_copy(update=own)
+
+
+def _without_asking(build: KernelBuild, chip: Chip, cache: Path | None) -> Compiled:
+    """The kernel, with one stage instead of two where that brings its shared memory below what must be asked for."""
+    compiled = compile_kernel(build, chip, cache)
+    if compiled.shared_bytes <= UNASKED_SHARED_BYTES:
+        return compiled
+    single = compile_kernel(replace(build, num_stages=1), chip, cache)
+    return single if single.shared_bytes <= UNASKED_SHARED_BYTES else compiled
 
 
 def without_hidden_pointers(compiled: Compiled) -> str:

@@ -7,8 +7,9 @@ the standard library.  Copy the folder, then, before the network is built or par
     local_topk_plugin.register()
 
 Engines built after that contain the kernel; to run them neither this file nor Python is needed.  Not run: no GPU was
-at hand when it was written.  Kernels above 48 KB of shared memory (`shared_bytes` in local_topk.json) need a TensorRT
-that asks the driver for it, which NVIDIA's documentation leaves open: check that first.
+at hand when it was written.  A kernel above 48 KB of shared memory (`shared_bytes` in local_topk.json; with 256
+channels on sm_100, sm_103 and sm_110) needs a TensorRT that asks the driver for it, which NVIDIA's documentation
+leaves open: check that first.
 
 Inputs: query fp16 or bf16 [H, W, C] and keys [T, H, W, C] of the same type, unit vectors; slots int32 [T], the order
 in which the key frames are numbered (usually 0..T-1); offsets int32, the table of the window (`window_offsets.npy`).

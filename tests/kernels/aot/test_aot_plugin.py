@@ -18,7 +18,7 @@ from fgvc_kernels.aot.catalogue import catalogue
 from fgvc_kernels.aot.chips import CHIPS
 from fgvc_kernels.aot.errors import AotError
 from fgvc_kernels.aot.machine_code import parse_parameters
-from fgvc_kernels.aot.plugin import compile_plugin, plugin_build, without_hidden_pointers
+from fgvc_kernels.aot.plugin import UNASKED_SHARED_BYTES, compile_plugin, plugin_build, without_hidden_pointers
 from fgvc_kernels.aot.tools import assemble, dump
 from fgvc_kernels.triton.local_topk import local_topk_grid
 
@@ -38,6 +38,14 @@ def test_ptx_assembles_to_the_visible_parameters(kernel: KernelBuild, chip: str,
     assert [tuple(place) for place in table] == [(param.offset, param.size) for param in metadata.params]
     assert (metadata.hidden_pointers, metadata.bytes) == (0, len(ptx))
     assert f".target {CHIPS[chip].arch}" in ptx.decode()
+
+
+@pytest.mark.parametrize(("chip", "fits"), [("sm_87", True), ("sm_90", True), ("sm_110", False), ("sm_120", True)])
+def test_shared_memory_need_not_be_asked_for(kernel: KernelBuild, chip: str, fits: bool, build_cache: Path) -> None:
+    """Two stages take more than 48 KB on every chip; one stage does on those with tensor memory, by eight bytes."""
+    assert compile_kernel(kernel, CHIPS[chip], build_cache).shared_bytes > UNASKED_SHARED_BYTES
+    _, metadata = compile_plugin(kernel, CHIPS[chip], build_cache)
+    assert (metadata.shared_bytes <= UNASKED_SHARED_BYTES) == fits
 
 
 def test_ptx_is_of_the_oldest_version_that_knows_the_chip(kernel: KernelBuild, build_cache: Path) -> None:
