@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from fgvc_export.precision import recipe
 from fgvc_export.precision.layers import Layer, layers
+from fgvc_export.precision.observe import values
 from fgvc_export.precision.recipe import Recipes
 from fgvc_export.precision.sensitivity import CROP, Judge, alone, cropped, kept
 from toy_encoder import toy_onnx
@@ -52,6 +53,26 @@ def test_a_layer_is_a_convolution_with_the_activation_that_only_it_feeds() -> No
     assert [set(layer.nodes) for layer in layers(model)] == [{"Conv0"}, {"Conv2"}]
 
 
+def test_a_residual_sum_goes_with_the_convolution_that_ends_the_block() -> None:
+    nodes = [
+        helper.make_node("Conv", ["frames", "w"], ["a"], "first"),
+        helper.make_node("Relu", ["a"], ["trunk"], "relu"),
+        helper.make_node("Conv", ["trunk", "w"], ["b"], "second"),
+        helper.make_node("Conv", ["trunk", "w"], ["c"], "downsample"),
+        helper.make_node("Add", ["b", "c"], ["sum"], "add"),
+        helper.make_node("Relu", ["sum"], ["out"], "last"),
+        helper.make_node("Conv", ["out", "w"], ["d"], "third"),
+        helper.make_node("Add", ["d", "out"], ["features"], "add2"),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "blocks", [], []))
+    assert [set(layer.nodes) for layer in layers(model)] == [
+        {"first", "relu"},
+        {"second"},
+        {"downsample", "add", "last"},
+        {"third", "add2"},
+    ]
+
+
 def named_toy() -> onnx.ModelProto:
     model = onnx.load_from_string(toy_onnx())
     for index, node in enumerate(model.graph.node):
@@ -59,17 +80,54 @@ def named_toy() -> onnx.ModelProto:
     return model
 
 
-def test_the_judge_sees_directions_and_broken_features() -> None:
+def ending_in(*operators: str) -> onnx.ModelProto:
+    """The toy with these nodes behind its features."""
     model = named_toy()
-    judge = Judge(model, FRAMES[:2])
-    assert judge.loss(model) == pytest.approx(0, abs=1e-7)
-    for name, worst in (("Sigmoid", 1.0), ("Log", float("inf"))):
-        other = onnx.ModelProto()
-        other.CopyFrom(model)
-        other.graph.node[-1].output[0] = "raw"
-        other.graph.node.append(helper.make_node(name, ["raw"], ["features"], "last"))
-        assert 0.01 < judge.loss(other) <= worst
-        assert (judge.loss(other) == float("inf")) == (name == "Log")
+    model.graph.node[-1].output[0] = "raw0"
+    for index, name in enumerate(operators):
+        last = index == len(operators) - 1
+        model.graph.node.append(
+            helper.make_node(name, [f"raw{index}"], ["features" if last else f"raw{index + 1}"], f"last{index}")
+        )
+    return model
+
+
+def test_the_judge_sees_matches_and_broken_features() -> None:
+    judge = Judge(named_toy(), FRAMES, 10)
+    # Cosines of opposite features are the same.
+    for same in (named_toy(), ending_in("Neg")):
+        assert judge.error(same) == pytest.approx(0, abs=1e-7)
+        assert judge.changed(same) == 0
+    assert 0.01 < judge.error(ending_in("Sigmoid")) < 1
+    assert 0.05 < judge.changed(ending_in("Sigmoid")) < 1
+    assert (judge.error(ending_in("Log")), judge.changed(ending_in("Log"))) == (float("inf"), 1)
+
+
+def test_features_with_much_in_common_are_judged_by_what_they_do_not_share() -> None:
+    """A part that all features have makes every cosine nearly 1, but the best keys are as easily lost as before."""
+    model = ending_in("Identity")
+    bent = ending_in("Abs")
+    for one in (model, bent):
+        common = np.full((1, 24, 1, 1), 30.0, np.float32)
+        one.graph.initializer.append(numpy_helper.from_array(common, "common"))
+        one.graph.node[-1].output[0] = "before"
+        one.graph.node.append(helper.make_node("Add", ["before", "common"], ["features"], "shift"))
+    judge = Judge(model, FRAMES, 10)
+    assert judge.error(bent) < 1e-3
+    assert judge.changed(bent) > 0.05
+
+
+def test_the_judge_counts_keys_that_change_like_a_plain_loop() -> None:
+    model, other = named_toy(), ending_in("Tanh")
+    judge = Judge(model, FRAMES, 4)
+    found = []
+    for one in (model, other):
+        ((_, seen),) = values(one, ["features"], [FRAMES[0], FRAMES[-1]])
+        keys, queries = (array[0].reshape(array.shape[1], -1).T.astype(np.float64) for array in seen)
+        keys, queries = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (keys, queries))
+        found.append([set(np.argsort(-(keys @ query))[:4]) for query in queries])
+    lost = sum(len(theirs - mine) for theirs, mine in zip(*found, strict=True))
+    assert judge.changed(other) == pytest.approx(lost / (4 * len(found[0])))
 
 
 def test_a_pass_looks_at_the_middle_of_large_frames() -> None:
@@ -79,14 +137,15 @@ def test_a_pass_looks_at_the_middle_of_large_frames() -> None:
 
 
 def test_recipes_say_what_they_kept_and_are_the_same_every_time() -> None:
-    recipes = Recipes(named_toy(), FRAMES)
+    recipes = Recipes(named_toy(), FRAMES, 10)
     half, int8 = recipes.half(), recipes.int8()
     assert half.in_fp32 == int8.in_fp32
     assert not set(int8.in_fp32) & set(int8.in_int8)
     said = {prop.key: prop.value for prop in onnx.load_from_string(int8.content()).metadata_props}
     assert said["layers in int8"] == ", ".join(int8.in_int8)
     assert said["calibration"] == int8.calibration
-    again = Recipes(named_toy(), FRAMES)
+    assert float(said["share of multiply-adds in int8"]) == pytest.approx(int8.share, abs=0.005)
+    again = Recipes(named_toy(), FRAMES, 10)
     assert again.half().content() == half.content()
     assert again.int8().content() == int8.content()
 
@@ -94,6 +153,7 @@ def test_recipes_say_what_they_kept_and_are_the_same_every_time() -> None:
 @pytest.mark.parametrize(("target", "lowered"), [(1.0, 2), (0.0, 0)])
 def test_the_target_decides_how_much_is_lowered(monkeypatch: pytest.MonkeyPatch, target: float, lowered: int) -> None:
     monkeypatch.setattr(recipe, "TARGET_LOSS", {"fp16": target, "int8": target})
-    recipes = Recipes(named_toy(), FRAMES)
+    monkeypatch.setattr(recipe, "BEYOND_FLOOR", 0)
+    recipes = Recipes(named_toy(), FRAMES, 10)
     assert len(recipes.half().in_fp32) == 2 - lowered
     assert len(recipes.int8().in_int8) == lowered

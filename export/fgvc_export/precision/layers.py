@@ -1,4 +1,4 @@
-"""The layers whose precision is chosen one by one: each convolution with the activation behind it."""
+"""The layers whose precision is chosen one by one: each convolution with the activation and the sum behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from onnx import ModelProto, NodeProto
 
 from fgvc_export.precision.graph import labelled
 
-ACTIVATIONS = {"Relu", "Clip"}
+# What joins the convolution that it reads.  A residual sum in fp16 rounds what convolutions in fp32 have kept.
+JOINING = {"Relu", "Clip", "Add"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,24 @@ class Layer:
 
 
 def layers(model: ModelProto) -> list[Layer]:
-    """Every convolution of the graph, in order."""
+    """Every convolution of the graph, in order.
+
+    An activation or a sum belongs to the newest convolution whose result it alone reads.
+    """
     readers = Counter(name for node in model.graph.node for name in node.input)
-    by_input = {node.input[0]: node for node in model.graph.node if node.op_type in ACTIVATIONS}
-    return [_layer(node, by_input, readers) for node in model.graph.node if node.op_type == "Conv"]
-
-
-def _layer(conv: NodeProto, by_input: dict[str, NodeProto], readers: Counter[str]) -> Layer:
-    behind = by_input.get(conv.output[0]) if readers[conv.output[0]] == 1 else None
-    return Layer(labelled(conv), conv.name, frozenset({conv.name, *([behind.name] if behind else [])}))
+    convolutions: list[NodeProto] = []
+    joined: list[set[str]] = []
+    made_in: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            convolutions.append(node)
+            joined.append({node.name})
+            made_in[node.output[0]] = len(joined) - 1
+        elif node.op_type in JOINING:
+            own = [made_in[name] for name in node.input if name in made_in and readers[name] == 1]
+            if own:
+                joined[max(own)].add(node.name)
+                made_in[node.output[0]] = max(own)
+    return [
+        Layer(labelled(conv), conv.name, frozenset(nodes)) for conv, nodes in zip(convolutions, joined, strict=True)
+    ]
