@@ -16,7 +16,6 @@ from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import BackendError
 from fgvc_deploy.gpu.engine import GpuEngine
 from fgvc_deploy.pipeline import mask_frames, point_frames
-from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.settings import VisibilitySettings
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
@@ -56,6 +55,18 @@ def test_confidence_as_on_the_cpu(engines: Engines, clip: Clip, visibility: Visi
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
         np.testing.assert_array_equal(found.visible, expected.visible)
+
+
+def test_the_fine_stage_runs_behind_it(engines: Engines, clip: Clip) -> None:
+    """It aligns patches of the picture on the host, from where the labels say that points are."""
+    cpu, gpu = engines(fine="patch", visibility=VISIBILITY)
+    results = [list(point_frames(clip[:8], PointTracker(e), QUERIES_TYX[:4])) for e in (gpu, cpu)]
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found.xy, expected.xy, atol=SAME_PX)
+        np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
+    rough, _ = engines(visibility=VISIBILITY)
+    without = tracks(clip[:8], rough, QUERIES_TYX[:4])
+    assert np.nanmax(np.abs(np.stack([r.xy for r in results[1]], axis=1) - without)) > 0.01
 
 
 @pytest.mark.parametrize("window", ["circle", "square"])
@@ -147,46 +158,6 @@ def test_two_sessions_and_two_trackers(engines: Engines, clip: Clip) -> None:
             trackers.pop()
         np.testing.assert_allclose(steps[0], expected[0][0, t], atol=SAME_PX)
         np.testing.assert_allclose(steps[1], expected[1][0, t], atol=SAME_PX)
-
-
-@pytest.mark.parametrize(("feature", "close"), [("fp32", 1e-6), ("fp16", 2.0**-11)])
-def test_features_can_be_looked_at(engines: Engines, clip: Clip, feature: str, close: float) -> None:
-    """For benchmarks and checks; fp16 rounds each to 11 bits."""
-    maps = []
-    for engine in engines(feature=feature):
-        tracker = PointTracker(engine)
-        tracker.open(clip[0])
-        maps.append(tracker.encode(clip[0]))
-    np.testing.assert_allclose(maps[1].unit, maps[0].unit, atol=close)
-    assert maps[0].hw == maps[1].hw
-
-
-def test_matching_and_looking_leave_nothing_behind(engines: Engines, driver: EmulatedDriver) -> None:
-    cpu, gpu = engines()
-    maps = [gpu.matcher.prepare(np.random.default_rng(i).normal(size=(9, 13, 80)).astype(np.float32)) for i in (0, 1)]
-    window = Window("circle", 4.0)
-    # The second time, the step is recorded.
-    for _ in range(2):
-        found = gpu.matcher.match(maps[0], maps[1:], window, 10)
-    alive = driver.alive()
-    for _ in range(3):
-        found = gpu.matcher.match(maps[0], maps[1:], window, 10)
-    assert driver.alive() == alive
-    expected = cpu.matcher.match(maps[0], maps[1:], window, 10)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
-    np.testing.assert_array_equal(found.positions, expected.positions)
-
-
-def test_features_of_the_cpu_are_refused(engines: Engines, clip: Clip) -> None:
-    cpu, gpu = engines()
-    tracker, elsewhere = PointTracker(gpu), PointTracker(cpu)
-    for one in (tracker, elsewhere):
-        one.open(clip[0])
-    features = elsewhere.encode(clip[0])
-    tracker.step_features(tracker.encode(clip[0]))
-    tracker.add_points([[5.0, 5.0]], frame="last")
-    with pytest.raises(ValueError, match="not made by the GPU backend"):
-        tracker.step_features(features)
 
 
 def test_a_closed_session_says_so(engines: Engines, clip: Clip, driver: EmulatedDriver) -> None:
