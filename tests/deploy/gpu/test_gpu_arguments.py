@@ -19,7 +19,7 @@ from fgvc_deploy.pipeline import mask_frames
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
-from gpu_bundles import kernel_table
+from gpu_kernel_table import kernel_table
 
 from .conftest import Engines
 from .test_gpu_tracking import QUERIES_TYX, SAME_PX, VISIBILITY, tracks

@@ -14,7 +14,7 @@ from fgvc_deploy.gpu.metadata import parse_metadata
 from fgvc_deploy.gpu.offsets import distance_limit, offset_table
 from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
-from gpu_bundles import kernel_table
+from gpu_kernel_table import kernel_table
 
 pytest.importorskip("triton")
 

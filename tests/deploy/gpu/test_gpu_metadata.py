@@ -12,7 +12,8 @@ from fgvc_deploy.errors import BundleError
 from fgvc_deploy.gpu.metadata import KernelMetadata, parse_metadata
 from fgvc_deploy.gpu.packing import pack, unpack
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
-from gpu_bundles import kernel_files, kernel_table
+from gpu_bundles import kernel_files
+from gpu_kernel_table import kernel_table
 
 TABLE = kernel_table(EncoderSettings(arch="toy", stride=2, channels=80), PropagationSettings())
 
