@@ -68,6 +68,18 @@ def test_errors_do_not_add_up() -> None:
     assert worst(fine.xy, xy + shift) < TOLERANCE
 
 
+def test_an_offset_that_was_believed_is_where_the_next_frame_starts() -> None:
+    """Labels drift ten pixels away in five frames: too far to be found from there at once, but not step by step."""
+    texture, xy = Texture(14), points()
+    fine, sudden = start(texture.frame(), xy), start(texture.frame(), xy)
+    for error in (2.0, 4.0, 6.0, 8.0, 10.0):
+        fine.follow(picture_of(texture.frame()), near(xy, error), none(xy))
+    assert fine.refined.all()
+    assert worst(fine.xy, xy) < TOLERANCE
+    sudden.follow(picture_of(texture.frame()), near(xy, 10.0), none(xy))
+    assert not sudden.refined.all()
+
+
 def test_the_step_is_the_one_of_a_plain_gauss_newton() -> None:
     """One iteration by the normal equations, pixel by pixel in float64: what `make_templates` folds into a matrix."""
     plane = picture_of(Texture(13).frame()).full

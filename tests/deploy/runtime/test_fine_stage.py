@@ -172,6 +172,20 @@ def test_pictures_live_for_one_frame(quick_engine: EngineFactory, moving_clip: C
     assert picture() is None
 
 
+def test_a_vanished_label_leaves_its_point_where_it_was(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    tracker = PointTracker(quick_engine(fine="patch"))
+    tracker.add_points(XY)
+    for frame in moving_clip[:2]:
+        tracker.step(frame)
+    group = tracker._groups[0]
+    assert group.fine is not None
+    group.confidence = np.array([0, 1, 1, 0, 1], np.float32)
+    before = group.fine.xy.copy()
+    tracker._fine.follow([group], tracker.timer)
+    np.testing.assert_array_equal(group.fine.refined, group.confidence > 0)
+    np.testing.assert_array_equal(group.fine.xy[[0, 3]], before[[0, 3]])
+
+
 def test_its_time_is_a_stage_of_its_own(quick_engine: EngineFactory, moving_clip: Clip) -> None:
     tracker = PointTracker(quick_engine(fine="patch"))
     tracker.add_points(XY)
