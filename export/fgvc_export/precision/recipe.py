@@ -21,7 +21,7 @@ from fgvc_export.precision.sensitivity import Judge, alone, cropped, kept
 
 # Share of the best keys that may change (docs/engines.md): with EfficientNet-lite0 on a clip of streets p95 of the
 # tracks is within its budget up to .002 in fp16 and .013 in int8, with untrained weights up to half of that.
-TARGET_LOSS = {"fp16": 0.001, "int8": 0.006}
+TARGET_LOSS = {"fp16": 0.001, "int8": 0.005}
 # What is between the layers, and storing the features in fp16, changes keys too.  Where that is more than a target,
 # so many times as much is the target: with nearly equal keys, as of untrained weights, no layer can mend it.
 BEYOND_FLOOR = 1.2
