@@ -23,7 +23,7 @@ from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.tracks import Tracks
 from fgvc_deploy.video.source import Source, open_source
 
-DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "edge_lite0"
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "edge"
 
 
 class Model:

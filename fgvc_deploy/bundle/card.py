@@ -40,6 +40,8 @@ def _geometry(manifest: Manifest) -> Iterator[str]:
         f"- propagation: {carry.mode}, {carry.window} window of radius {carry.radius:g}, top-{carry.topk}, "
         f"temperature {carry.temperature:g}, memory of the first and the last {carry.memory} frames"
     )
+    if carry.fine != "off":
+        yield f"- fine stage: {carry.fine}, points are refined on the image itself"
     yield ""
 
 

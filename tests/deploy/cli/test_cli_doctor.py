@@ -21,7 +21,7 @@ def test_the_shipped_bundle_runs_here(fgvc: Fgvc) -> None:
     done = fgvc("doctor")
     assert done.code == 0
     assert "onnxruntime" in done.out
-    assert "edge_lite0" in done.out
+    assert "bundles/edge: edge, stride 4" in done.out
 
 
 def test_json(fgvc: Fgvc) -> None:

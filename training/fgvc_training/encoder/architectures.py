@@ -31,13 +31,17 @@ class Preprocess:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """How labels are carried with these features; `radius` in feature pixels, `label_sigma` in network pixels."""
+    """How labels are carried with these features; `radius` in feature pixels, `label_sigma` in network pixels.
+
+    `fine` "patch" refines points by aligning image patches, which a stride of 4 leaves room for.
+    """
 
     radius: float = 15.0
     topk: int = 10
     temperature: float = 0.07
     memory: int = 5
     label_sigma: float = 6.0
+    fine: Literal["off", "patch"] = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=4,
             channels=176,
             preprocess=_IMAGENET,
-            propagation=Propagation(radius=7.5),
-            default_size="short:256",
+            propagation=Propagation(radius=15.0, memory=9, label_sigma=3.0, fine="patch"),
+            default_size="short:320",
         ),
         Architecture(
             name="edge",
@@ -86,7 +90,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=4,
             channels=240,
             preprocess=_IMAGENET,
-            propagation=Propagation(radius=10.0, temperature=0.1, memory=9, label_sigma=3.0),
+            propagation=Propagation(radius=15.0, temperature=0.1, memory=9, label_sigma=3.0, fine="patch"),
             default_size="short:320",
         ),
     )
