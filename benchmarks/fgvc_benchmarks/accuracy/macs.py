@@ -7,9 +7,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import onnx
 
+COUNTED = ("Conv", "ConvInteger", "QLinearConv", "MatMul", "MatMulInteger", "QLinearMatMul")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -23,22 +26,30 @@ def encoder_gmac(path: Path, hw: tuple[int, int] = (256, 256)) -> float | None:
     import onnx
 
     model = onnx.load(path)
-    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 3, *hw), strict=True):
-        dimension.dim_value = size
-    shapes = _shapes(onnx.shape_inference.infer_shapes(model))
+    shapes = _shapes(model, hw)
     return sum(_macs(node, shapes) for node in model.graph.node) / 1e9
 
 
-def _shapes(model: onnx.ModelProto) -> Shapes:
-    graph = model.graph
-    found = {i.name: tuple(i.dims) for i in graph.initializer}
-    for value in (*graph.value_info, *graph.input, *graph.output):
-        found[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-    return found
+def _shapes(model: onnx.ModelProto, hw: tuple[int, int]) -> Shapes:
+    """Shapes of the weights and of every counted output, from a run: inference gives up where sizes are computed."""
+    import onnx
+    import onnxruntime
+
+    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    names = [node.output[0] for node in model.graph.node if node.op_type in COUNTED]
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    probe.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    options = onnxruntime.SessionOptions()
+    # Fusing would take outputs away.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    outputs = session.run(names, {session.get_inputs()[0].name: np.zeros((1, 3, *hw), np.float32)})
+    return found | {name: output.shape for name, output in zip(names, outputs, strict=True)}
 
 
 def _macs(node: onnx.NodeProto, shapes: Shapes) -> int:
-    if node.op_type not in ("Conv", "ConvInteger", "QLinearConv", "MatMul", "MatMulInteger", "QLinearMatMul"):
+    if node.op_type not in COUNTED:
         return 0
     # Quantised versions have scales and zero points between data and weights.
     weights = shapes[node.input[3 if node.op_type.startswith("QLinear") else 1]]
