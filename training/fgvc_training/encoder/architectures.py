@@ -80,8 +80,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=4,
             channels=176,
             preprocess=_IMAGENET,
-            propagation=Propagation(radius=15.0, memory=9, label_sigma=3.0, fine="patch"),
-            default_size="short:320",
+            propagation=Propagation(radius=7.5),
+            default_size="short:256",
         ),
         Architecture(
             name="edge",
