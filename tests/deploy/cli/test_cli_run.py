@@ -51,11 +51,13 @@ def test_a_grid_gives_tracks_table_overlay_and_report(fgvc: Fgvc, video: Path, t
     assert report["faults"] == []
     assert set(report["stages"]) == {
         "read",
+        "picture",
         "preprocess",
         "encode",
         "prepare",
         "propagate",
         "readout",
+        "fine",
         "frame",
         "write",
     }
