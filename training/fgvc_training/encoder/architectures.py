@@ -85,10 +85,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         Architecture(
             name="edge",
-            summary="EfficientNet-lite0's levels beside a head trained for correspondence, 240 channels, RGB input",
+            summary="EfficientNet-lite0's levels beside a head trained for correspondence, 128 channels, RGB input",
             build=EdgeEncoder,
             stride=4,
-            channels=240,
+            channels=128,
             preprocess=_IMAGENET,
             propagation=Propagation(radius=15.0, temperature=0.1, memory=9, label_sigma=3.0, fine="patch"),
             default_size="short:320",
