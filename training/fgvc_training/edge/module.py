@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fgvc_training.edge.attention import circle_logits, gather_pixels, raster_to_xy
+from fgvc_training.edge.batch import PairBatch, Queries
 from fgvc_training.edge.losses import bilinear_labels, cycle_loss, identity_loss, matching_loss
+from fgvc_training.edge.paper_losses import PaperLosses
 from fgvc_training.edge.settings import LossSettings
 from fgvc_training.encoder.edge import EdgeEncoder
 from fgvc_training.sampling import inside_image, pixel_positions
 
 
-class PairBatch(NamedTuple):
-    """B pairs on the feature grid [h, w]; frame 0 is the reference, frame 1 the target whose pixels are asked.
+class EdgeModule(nn.Module):
+    """Loss terms of a batch.  The trunk's batch norm stays in eval mode: its statistics are ImageNet's.
 
-    `frames` [B, 2, 3, H, W], ImageNet-normalised RGB; `flow` [B, 2, h, w], target to reference in feature pixels;
-    `valid` bool [B, h, w]: where flow is right; `ids` int64 [B, 2, h, w]: objects, -1 = unknown.
+    `synthetic` is the share of synthetic pairs in the run.
     """
 
-    frames: Tensor
-    flow: Tensor
-    valid: Tensor
-    ids: Tensor
-
-
-class EdgeModule(nn.Module):
-    """Loss terms of a batch.  The trunk's batch norm stays in eval mode: its statistics are ImageNet's."""
-
-    def __init__(self, encoder: EdgeEncoder, settings: LossSettings) -> None:
+    def __init__(self, encoder: EdgeEncoder, settings: LossSettings, synthetic: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.settings = settings
+        self.paper = PaperLosses(settings, synthetic)
 
     def train(self, mode: bool = True) -> EdgeModule:
         """Set training mode of everything but the trunk."""
@@ -44,30 +35,39 @@ class EdgeModule(nn.Module):
         return self
 
     def forward(self, batch: PairBatch, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Weighted terms by name: matching, identity, cycle."""
+        """Weighted terms by name: matching, identity, cycle, then the paper's; those of weight 0 are left out."""
         frames = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         features = self.encoder(frames).float().unflatten(0, batch.frames.shape[:2])
-        return self._terms(features, batch, self._choose(batch, rng), rng)
+        queries = self._queries(batch, self._choose(batch, rng))
+        # The paper's last: their draws must not change what the others see.
+        terms = self._terms(features, batch, queries, rng)
+        paper: dict[str, Tensor] = self.paper(self.encoder, features, batch, queries, rng)
+        return terms | paper
+
+    def _queries(self, batch: PairBatch, chosen: Tensor) -> Queries:
+        height, width = batch.valid.shape[1:]
+        own = raster_to_xy(chosen, width)
+        flow = gather_pixels(batch.flow, chosen)
+        goal = own + flow
+        valid = gather_pixels(batch.valid[:, None].float(), chosen)[..., 0] > 0
+        known = valid & inside_image(goal, height, width) & (flow.norm(dim=-1) < self.settings.radius - 2)
+        return Queries(chosen, own, goal, known)
 
     def _terms(
-        self, features: Tensor, batch: PairBatch, chosen: Tensor, rng: np.random.Generator
+        self, features: Tensor, batch: PairBatch, queries: Queries, rng: np.random.Generator
     ) -> dict[str, Tensor]:
-        """`features` [B, 2, C, h, w], `chosen` int64 [B, Q]."""
+        """`features` [B, 2, C, h, w]."""
         settings = self.settings
         reference, target = features.unbind(1)
-        height, width = reference.shape[2:]
-        # Where nothing is known of a pixel's motion the circle lies around the pixel itself, as in propagation.
-        flow = gather_pixels(batch.flow, chosen)
-        own = raster_to_xy(chosen, width)
-        valid = gather_pixels(batch.valid[:, None].float(), chosen)[..., 0] > 0
+        chosen, own, goal, known = queries
         query = gather_pixels(target, chosen)
+        # Where nothing is known of a pixel's motion the circle lies around the pixel itself, as in propagation.
         logits = circle_logits(query, reference, own, settings.radius, settings.temperature)
         terms = {}
         if settings.matching_weight > 0:
-            goal = own + flow
-            asked = valid & inside_image(goal, height, width) & (flow.norm(dim=-1) < settings.radius - 2)
-            labels = bilinear_labels(torch.where(asked[..., None], goal, own), height, width)
-            terms["matching"] = settings.matching_weight * matching_loss(logits, labels, asked)
+            positions = torch.where(known[..., None], goal, own)
+            labels = bilinear_labels(positions, reference.shape[2], reference.shape[3])
+            terms["matching"] = settings.matching_weight * matching_loss(logits, labels, known)
         if settings.identity_weight > 0:
             query_ids = batch.ids[:, 1].flatten(1).gather(1, chosen)
             # The cosines again, for another circle.

@@ -29,7 +29,7 @@ class RawPair(NamedTuple):
 
     `valid` bool [H, W]: where flow is right; `ids` uint8 [2, H, W]: objects, 0 = background, UNKNOWN in videos
     without masks.  `points` float32 [2, N, 2]: positions (x, y) of the same points on both frames, beside the flow or
-    instead of it.
+    instead of it.  `synthetic`: made of a scene, not filmed.
     """
 
     frames: NDArray[np.uint8]
@@ -37,6 +37,7 @@ class RawPair(NamedTuple):
     valid: Tensor
     ids: NDArray[np.uint8]
     points: NDArray[np.float32] = NO_POINTS
+    synthetic: bool = False
 
 
 def object_ids(video: Video, index: int) -> NDArray[np.uint8]:
@@ -101,7 +102,7 @@ class ScenePairs:
 
     def draw(self, rng: np.random.Generator) -> RawPair:
         """A random pair of the pool."""
-        return self._pair(int(rng.integers(self._settings.pool)))
+        return self._pair(int(rng.integers(self._settings.pool)))._replace(synthetic=True)
 
     def _make(self, number: int) -> RawPair:
         rng = np.random.default_rng((self._seed, number))

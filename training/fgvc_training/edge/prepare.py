@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from fgvc_training.augment.crop import flip_flow, random_area_box, resize
+from fgvc_training.augment.lab import normalized_lab
 from fgvc_training.augment.photometric import change_photometry
-from fgvc_training.edge.module import PairBatch
+from fgvc_training.edge.batch import PairBatch
 from fgvc_training.edge.pairs import UNKNOWN, RawPair
 from fgvc_training.edge.settings import PairSettings
 from fgvc_training.sampling import inside_image, sample
@@ -28,12 +29,20 @@ class PairSample(NamedTuple):
     flow: Tensor
     valid: Tensor
     ids: Tensor
+    colours: Tensor
+    synthetic: Tensor
 
 
 def normalise(rgb: Tensor) -> Tensor:
     """RGB in 0..1, [.., 3, H, W] -> the encoder's input."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    mean, std = (torch.tensor(values)[:, None, None].to(rgb) for values in (MEAN, STD))
     return (rgb - mean) / std
+
+
+def denormalise(frames: Tensor) -> Tensor:
+    """The inverse of `normalise`."""
+    mean, std = (torch.tensor(values)[:, None, None].to(frames) for values in (MEAN, STD))
+    return frames * std + mean
 
 
 def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator) -> PairSample:
@@ -50,9 +59,10 @@ def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator
     ids = torch.where(ids == UNKNOWN, -1, ids)
     corner = torch.tensor((box.left, box.top))
     put_points(flow, valid, ((torch.from_numpy(pair.points) - corner + 0.5) * scale - 0.5) / STRIDE)
+    colours = normalized_lab(cropped[..., ::STRIDE, ::STRIDE])[:, 1:]
     if settings.photometric is not None:
         cropped = change_photometry(cropped, settings.photometric, rng)
-    return PairSample(normalise(cropped), flow, valid, ids)
+    return PairSample(normalise(cropped), flow, valid, ids, colours, torch.tensor(pair.synthetic))
 
 
 def put_points(flow: Tensor, valid: Tensor, points: Tensor) -> None:
@@ -80,8 +90,12 @@ def mirrored(pair: RawPair) -> RawPair:
     """The pair seen in a mirror."""
     points = pair.points.copy()
     points[..., 0] = pair.frames.shape[2] - 1 - points[..., 0]
-    return RawPair(
-        pair.frames[:, :, ::-1], flip_flow(pair.flow), pair.valid.flip(-1), pair.ids[:, :, ::-1].copy(), points
+    return pair._replace(
+        frames=pair.frames[:, :, ::-1],
+        flow=flip_flow(pair.flow),
+        valid=pair.valid.flip(-1),
+        ids=pair.ids[:, :, ::-1].copy(),
+        points=points,
     )
 
 

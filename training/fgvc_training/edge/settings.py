@@ -29,6 +29,10 @@ class LossSettings(Frozen):
     `on_matched` from pixels whose match is known.  A walk of the cycle loss may end within `cycle_reach` of where it
     began, and sees every `cycle_step`-th feature in both directions.  `identity_radius` and `identity_temperature`
     are those of propagation, unlike the others.
+
+    The paper's losses are off by default: `reconstruction` of a Lab channel on up to `reconstruction_pairs` real
+    pairs of a batch, which are encoded once more without it; the frozen trunk as `teacher` on synthetic pairs; the
+    `adversarial` one between both kinds, on windows of `adversarial_radius`.
     """
 
     queries: Count = 256
@@ -44,6 +48,12 @@ class LossSettings(Frozen):
     cycle_weight: Weight = 0.1
     cycle_step: Count = 3
     cycle_reach: Positive = 4.5
+    reconstruction_weight: Weight = 0.0
+    reconstruction_pairs: Count = 1
+    teacher_weight: Weight = 0.0
+    teacher_temperature: Positive = 0.07
+    adversarial_weight: Weight = 0.0
+    adversarial_radius: Count = 6
 
 
 class PairSettings(Frozen):

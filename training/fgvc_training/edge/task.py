@@ -12,7 +12,8 @@ from torch import nn
 from fgvc_training.data.sources import MaskedVideo, Video
 from fgvc_training.data.synthetic.outlines import OutlinedVideo
 from fgvc_training.data.videos import FrameVideo, read_davis, read_folder
-from fgvc_training.edge.module import EdgeModule, PairBatch
+from fgvc_training.edge.batch import PairBatch
+from fgvc_training.edge.module import EdgeModule
 from fgvc_training.edge.pairs import ScenePairs, VideoPairs
 from fgvc_training.edge.prepare import PairSample, collate, mirrored, normalise, prepare_pair
 from fgvc_training.edge.selection import carried_mask_overlap, match_error
@@ -20,11 +21,12 @@ from fgvc_training.edge.settings import EdgeSettings
 from fgvc_training.edge.track_pairs import TrackPairs
 from fgvc_training.encoder.checkpoint import load_encoder
 from fgvc_training.encoder.edge import EdgeEncoder
-from fgvc_training.errors import DataError
+from fgvc_training.errors import DataError, TrainingError
 from fgvc_training.trainer.task import RunContext, TaskKind, decayed_groups
 
 FRAMES_FOR_MEANS = 64
 HELD_OUT_SCENES = 8
+TRUNK_BLOCKS = 11
 
 
 class EdgeTask:
@@ -34,6 +36,7 @@ class EdgeTask:
 
     def __init__(self, settings: EdgeSettings, context: RunContext) -> None:
         self._settings = settings
+        check_pairs(settings)
         masked, self._held_out = read_masked(settings)
         unmasked = [] if settings.unmasked is None else read_folder(settings.unmasked)
         training: list[Video] = [*masked, *unmasked]
@@ -47,7 +50,7 @@ class EdgeTask:
         self._track_pairs = self._read_tracks(training)
         self._scene_videos: Sequence[MaskedVideo] = self._held_out or scene_videos
         self.encoder: nn.Module = build_encoder(settings, training, context.seed)
-        self.module: nn.Module = EdgeModule(self.encoder, settings.losses)
+        self.module: nn.Module = EdgeModule(self.encoder, settings.losses, settings.pairs.synthetic)
 
     def sample(self, index: int, rng: np.random.Generator) -> PairSample:
         """One pair, from a scene, a tracked video or a video."""
@@ -74,12 +77,14 @@ class EdgeTask:
         return collate(samples)
 
     def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
-        """The trunk's trainable blocks at `trunk_rate` of the rate, everything else at the full rate."""
+        """The trunk's trainable blocks at `trunk_rate` of the rate, head and discriminator at the full rate."""
         assert isinstance(self.encoder, EdgeEncoder)
+        assert isinstance(self.module, EdgeModule)
         trunk_rate = learning_rate * self._settings.trunk_rate
         return [
             *decayed_groups(self.encoder.head, learning_rate, weight_decay),
             *decayed_groups(self.encoder.trunk, trunk_rate, weight_decay),
+            *decayed_groups(self.module.paper, learning_rate, weight_decay),
         ]
 
     def evaluate(self, encoder: nn.Module, *, seed: int) -> dict[str, float]:
@@ -95,6 +100,24 @@ class EdgeTask:
         samples = [prepare_pair(scenes.draw(rng), self._settings.pairs, rng) for _ in range(HELD_OUT_SCENES)]
         near, far = match_error(encoder, samples)
         return figures | {"scene_hit_3px": near, "scene_hit_8px": far}
+
+
+def check_pairs(settings: EdgeSettings) -> None:
+    """Raise TrainingError if a loss has a weight but never the pairs, or the frozen trunk, that it needs."""
+    losses, synthetic = settings.losses, settings.pairs.synthetic
+    if losses.reconstruction_weight > 0 and synthetic == 1:
+        raise TrainingError("`reconstruction_weight` needs real pairs: set `edge.pairs.synthetic` below 1")
+    if losses.adversarial_weight > 0 and not 0 < synthetic < 1:
+        raise TrainingError(
+            "`adversarial_weight` needs both kinds of pairs: set `edge.pairs.synthetic` between 0 and 1"
+        )
+    if losses.teacher_weight > 0 and synthetic == 0:
+        raise TrainingError("`teacher_weight` needs synthetic pairs: set `edge.pairs.synthetic` above 0")
+    if losses.teacher_weight > 0 and settings.train_trunk_from < TRUNK_BLOCKS:
+        raise TrainingError(
+            f"the teacher is the trunk, which must then be frozen: set `edge.train_trunk_from` to {TRUNK_BLOCKS}, or "
+            "`teacher_weight` to 0"
+        )
 
 
 def read_masked(settings: EdgeSettings) -> tuple[list[FrameVideo], list[FrameVideo]]:
