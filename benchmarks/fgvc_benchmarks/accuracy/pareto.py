@@ -1,8 +1,11 @@
-"""Accuracy against processor time, one panel for each data set, with the front of what nothing beats in both."""
+"""Accuracy against processor time, one panel for each data set, with the front of what nothing beats in both.
+
+Points bear numbers, which a list below the panels explains: names beside the points would cover each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -19,11 +22,15 @@ COLOURS = {"corrected": BLUE, "reference": ORANGE}
 def pareto_plot(rows: Sequence[Row]) -> Figure:
     """Bars are 95 % bootstrap intervals over sequences."""
     datasets = list(dict.fromkeys(score.dataset for row in rows for score in row.scores))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(map(_name, rows)), start=1)}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * max(1, len(datasets)), 3.6), layout="constrained")
+        figure = Figure(figsize=(3.6 * max(1, len(datasets)), 3.6 + 0.16 * len(numbers)), layout="constrained")
+        listed = "\n".join(f"{number}  {name}" for name, number in numbers.items())
+        figure.supxlabel(listed, x=0.04, horizontalalignment="left", multialignment="left", fontsize=8)
         for number, dataset in enumerate(datasets, start=1):
             panel = figure.add_subplot(1, len(datasets), number)
-            _panel(panel, [(row, score) for row in rows for score in row.scores if score.dataset == dataset])
+            measured = [(row, score) for row in rows for score in row.scores if score.dataset == dataset]
+            _panel(panel, measured, numbers)
             if number == 1:
                 panel.legend(frameon=False, loc="lower right")
     return figure
@@ -38,7 +45,11 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
-def _panel(axes: Axes, measured: Sequence[tuple[Row, Score]]) -> None:
+def _name(row: Row) -> str:
+    return f"{row.model}, {row.backend}"
+
+
+def _panel(axes: Axes, measured: Sequence[tuple[Row, Score]], numbers: Mapping[str, int]) -> None:
     for compat, colour in COLOURS.items():
         chosen = [(row, score) for row, score in measured if row.compat == compat]
         if chosen:
@@ -49,16 +60,15 @@ def _panel(axes: Axes, measured: Sequence[tuple[Row, Score]]) -> None:
     edge = front([(score.cpu_s, score.average) for _, score in measured])
     axes.step([x for x, _ in edge], [y for _, y in edge], where="post", color=GREY, linestyle=":")
     for row, score in measured:
-        if row.compat == "corrected":
-            note = f"{row.model}\n{row.backend}"
-            axes.annotate(note, (score.cpu_s, score.average), (6, 4), textcoords="offset points", fontsize=7)
+        where = (score.cpu_s, score.average)
+        axes.annotate(str(numbers[_name(row)]), where, (5, 3), textcoords="offset points", fontsize=8)
     first = measured[0][1]
     axes.set_title(f"{first.dataset} {first.figure}" + (", %" if first.unit == "percent" else ""), fontsize=10)
     axes.set_xscale("log")
     axes.set_xticks(TICKS)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(min(s.cpu_s for _, s in measured) / 1.6, max(s.cpu_s for _, s in measured) * 3)
+    axes.set_xlim(min(s.cpu_s for _, s in measured) / 1.6, max(s.cpu_s for _, s in measured) * 1.6)
     axes.margins(y=0.3)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("CPU-seconds a frame")
