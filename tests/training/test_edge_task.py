@@ -9,37 +9,23 @@ import pytest
 import torch
 from torch import nn
 
-from fgvc_training.data.synthetic.make import SceneSettings
 from fgvc_training.data.videos import FrameVideo
 from fgvc_training.edge.selection import carried_mask_overlap
-from fgvc_training.edge.settings import EdgeSettings, LossSettings, PairSettings
+from fgvc_training.edge.settings import EdgeSettings
 from fgvc_training.edge.task import KIND, EdgeTask
-from fgvc_training.encoder.checkpoint import save_encoder
 from fgvc_training.encoder.edge import EdgeEncoder
-from fgvc_training.encoder.untrained import untrained_encoder
 from fgvc_training.errors import DataError
 from fgvc_training.trainer.config import read_config
 from fgvc_training.trainer.task import RunContext, task_kind
-from tiny_data import masks, save, write_davis
+from tiny_data import masks, save
+from tiny_edge import tiny_edge_settings
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "edge.toml"
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> EdgeSettings:
-    root = tmp_path_factory.mktemp("edge")
-    for name in ("one", "two", "held"):
-        write_davis(root, name, 6, resolution="")
-    save_encoder(untrained_encoder("edge_lite0"), root / "trunk.safetensors", "edge_lite0")
-    pairs = PairSettings(size=64, area=(0.6, 0.9), pool=2, longest_gap=3, scenes=SceneSettings(size=(72, 72)))
-    return EdgeSettings(
-        imagenet=root / "trunk.safetensors",
-        videos=root,
-        held_out=("held",),
-        held_out_frames=3,
-        losses=LossSettings(queries=64, radius=8.0),
-        pairs=pairs,
-    )
+    return tiny_edge_settings(tmp_path_factory.mktemp("edge"))
 
 
 @pytest.fixture

@@ -1,0 +1,200 @@
+"""Runs of the task `edge` with the paper's losses: what they add, what they leave alone, exact resume, processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from fgvc_training.edge.batch import PairBatch, Queries
+from fgvc_training.edge.module import EdgeModule
+from fgvc_training.edge.settings import EdgeSettings, LossSettings
+from fgvc_training.edge.task import EdgeTask
+from fgvc_training.encoder.checkpoint import load_encoder
+from fgvc_training.errors import TrainingError
+from fgvc_training.trainer.config import TrainingConfig, check_config
+from fgvc_training.trainer.folder import RunFolder
+from fgvc_training.trainer.loop import train
+from fgvc_training.trainer.task import RunContext
+from tiny_edge import tiny_edge_settings
+from tiny_task import Silent
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = {"reconstruction_weight": 1.0, "teacher_weight": 0.5, "adversarial_weight": 2.0}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> EdgeSettings:
+    plain = tiny_edge_settings(tmp_path_factory.mktemp("edge"))
+    return plain.model_copy(update={"pairs": plain.pairs.model_copy(update={"synthetic": 0.5})})
+
+
+def with_losses(settings: EdgeSettings, **changes: Any) -> EdgeSettings:
+    return settings.model_copy(update={"losses": settings.losses.model_copy(update=changes)})
+
+
+def built(settings: EdgeSettings) -> EdgeTask:
+    torch.manual_seed(0)
+    return EdgeTask(settings, RunContext())
+
+
+def a_batch(task: EdgeTask) -> PairBatch:
+    """Two pairs of each kind."""
+    rng = np.random.default_rng(3)
+    kinds: dict[bool, list[Any]] = {True: [], False: []}
+    while min(map(len, kinds.values())) < 2:
+        sample = task.sample(0, rng)
+        kinds[bool(sample.synthetic)].append(sample)
+    return task.collate([*kinds[True][:2], *kinds[False][:2]])
+
+
+def test_terms_without_weight_leave_a_run_as_it_was(settings: EdgeSettings) -> None:
+    """No parameter, no optimizer group, no draw."""
+    task = built(settings)
+    module = task.module
+    assert isinstance(module, EdgeModule)
+    assert list(module.state_dict()) == [f"encoder.{name}" for name in task.encoder.state_dict()]
+    assert len(task.parameter_groups(1e-3, 1e-3)) == 2
+    rng, untouched = (np.random.default_rng(5) for _ in range(2))
+    nothing = Queries(*[torch.empty(0)] * 4)
+    assert module.paper(task.encoder, torch.empty(0), a_batch(task), nothing, rng) == {}
+    assert rng.bit_generator.state == untouched.bit_generator.state
+
+
+def test_new_terms_do_not_disturb_the_others(settings: EdgeSettings) -> None:
+    """Same initial weights, same queries, same values; running statistics know no frame without its colour."""
+    tasks = built(settings), built(with_losses(settings, **WEIGHTS))
+    batch = a_batch(tasks[0])
+    plain, paper = (task.module.train()(batch, np.random.default_rng(1)) for task in tasks)
+    assert list(paper) == [*plain, "reconstruction", "teacher", "adversarial"]
+    assert all(torch.equal(plain[name], paper[name]) for name in plain)
+    assert all(float(paper[name].detach()) > 0 for name in ("reconstruction", "teacher", "adversarial"))
+    states = [
+        {name: value for name, value in task.encoder.state_dict().items() if "num_batches" not in name}
+        for task in tasks
+    ]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("term", ["reconstruction", "teacher", "adversarial"])
+def test_each_term_reaches_the_head_and_only_it(settings: EdgeSettings, term: str) -> None:
+    task = built(with_losses(settings, **WEIGHTS))
+    task.module.train()(a_batch(task), np.random.default_rng(1))[term].backward()
+    reached = {name for name, value in task.encoder.named_parameters() if value.grad is not None and value.grad.any()}
+    assert "head.out.weight" in reached
+    assert all(name.startswith("head.") for name in reached)
+
+
+def test_pairs_know_their_kind_and_their_colours(settings: EdgeSettings) -> None:
+    """Colours are those of the crop before its photometric change."""
+    task = built(settings)
+    batch = a_batch(task)
+    assert batch.synthetic.tolist() == [True, True, False, False]
+    assert batch.colours.shape == (4, 2, 2, 16, 16)
+    unchanged = settings.pairs.model_copy(update={"photometric": None})
+    plain = built(settings.model_copy(update={"pairs": unchanged})).sample(0, np.random.default_rng(9))
+    changed = task.sample(0, np.random.default_rng(9))
+    assert torch.equal(plain.colours, changed.colours)
+    assert not torch.equal(plain.frames, changed.frames)
+
+
+@pytest.mark.parametrize(
+    ("losses", "changes", "match"),
+    [
+        ({"reconstruction_weight": 1.0}, {"synthetic": 1.0}, "needs real pairs"),
+        ({"adversarial_weight": 1.0}, {"synthetic": 0.0}, "needs both kinds"),
+        ({"adversarial_weight": 1.0}, {"synthetic": 1.0}, "needs both kinds"),
+        ({"teacher_weight": 1.0}, {"synthetic": 0.0}, "needs synthetic pairs"),
+        ({"teacher_weight": 1.0}, {"train_trunk_from": 8}, "must then be frozen"),
+    ],
+)
+def test_a_term_that_can_never_work_is_refused(
+    settings: EdgeSettings, losses: dict[str, Any], changes: dict[str, Any], match: str
+) -> None:
+    pairs = settings.pairs.model_copy(update={key: value for key, value in changes.items() if key == "synthetic"})
+    rest = {key: value for key, value in changes.items() if key != "synthetic"}
+    wrong = settings.model_copy(update={"pairs": pairs, "losses": LossSettings(**losses), **rest})
+    with pytest.raises(TrainingError, match=match):
+        EdgeTask(wrong, RunContext())
+
+
+def config(settings: EdgeSettings, **training: Any) -> TrainingConfig:
+    loop = {"steps": 4, "batch": 2, "workers": 0, "threads": 1, "evaluate_every": 0, "log_every": 1} | training
+    table = with_losses(settings, **WEIGHTS).model_dump(mode="json")
+    return check_config({"task": "edge", "seed": 2, "training": loop, "edge": table}, "test")
+
+
+class Stopping(Silent):
+    """Asks to stop after the first step; the second is finished."""
+
+    def progress(self, text: str, share: float) -> None:
+        super().progress(text, share)
+        if self.steps == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stopped_and_resumed_run_equals_a_straight_one(settings: EdgeSettings, tmp_path: Path) -> None:
+    """With all terms, in bf16: discriminator, optimizer and logs too; the exported encoder has no discriminator."""
+    same = config(settings, precision="bf16")
+    straight, halved = tmp_path / "straight", tmp_path / "halved"
+    final = train(same, straight, Silent()).final
+    assert train(same, halved, Stopping()).step == 2
+    torch.manual_seed(99)
+    assert train(same, halved, Silent(), resume=True).signal is None
+    for name in ("log.csv", "final.safetensors"):
+        assert (straight / name).read_bytes() == (halved / name).read_bytes(), name
+    states = [RunFolder(path).load_checkpoint() for path in (straight, halved)]
+    assert states[0] is not None
+    first, second = (pytree.tree_leaves(state) for state in states)
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    weights = {name for name in states[0]["module"] if "discriminator" in name}
+    assert len(weights) == 6
+    assert states[0]["optimizer"]["param_groups"][-2]["weight_decay"] > 0
+    assert final is not None
+    assert load_encoder(final, "edge")[1].arch == "edge"
+    header = (straight / "log.csv").read_text().splitlines()[0]
+    assert header.endswith("matching,identity,cycle,reconstruction,teacher,adversarial,gradient_norm")
+
+
+PROCESS = """
+import json, sys
+from pathlib import Path
+from fgvc_training.trainer.config import check_config
+from fgvc_training.trainer.loop import train
+from tiny_task import Silent
+assert train(check_config(json.loads(sys.argv[2]), "test"), Path(sys.argv[1]), Silent()).signal is None
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_all_terms(settings: EdgeSettings, tmp_path: Path) -> None:
+    """One pair each, so of one kind: no process may wait for the other's discriminator or batch norm."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    paths = os.pathsep.join(str(ROOT / part) for part in ("training", "tests/support"))
+    common = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-c", PROCESS, str(tmp_path / "run"), json.dumps(config(settings).as_dict())]
+    running = [
+        subprocess.Popen(command, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in running] == [0, 0]
+    finally:
+        for process in running:
+            process.kill()
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert len(rows) == 5
+    assert all(np.isfinite(float(value)) for value in ",".join(rows[1:]).split(","))
