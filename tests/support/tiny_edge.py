@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fgvc_training.data.synthetic.make import SceneSettings
 from fgvc_training.edge.settings import EdgeSettings, LossSettings, PairSettings
 from fgvc_training.encoder.checkpoint import save_encoder
 from fgvc_training.encoder.untrained import untrained_encoder
+from fgvc_training.trainer.config import TrainingConfig, check_config
 from tiny_data import write_davis
 
 
@@ -25,3 +27,16 @@ def tiny_edge_settings(root: Path) -> EdgeSettings:
         losses=LossSettings(queries=64, radius=8.0),
         pairs=pairs,
     )
+
+
+def with_paper_losses(settings: EdgeSettings) -> EdgeSettings:
+    """The same with a weight on each of the paper's losses."""
+    weights = {"reconstruction_weight": 1.0, "teacher_weight": 0.5, "adversarial_weight": 2.0}
+    return settings.model_copy(update={"losses": settings.losses.model_copy(update=weights)})
+
+
+def paper_config(settings: EdgeSettings, **training: Any) -> TrainingConfig:
+    """Four steps of two pairs, with the paper's losses."""
+    loop = {"steps": 4, "batch": 2, "workers": 0, "threads": 1, "evaluate_every": 0, "log_every": 1} | training
+    table = with_paper_losses(settings).model_dump(mode="json")
+    return check_config({"task": "edge", "seed": 2, "training": loop, "edge": table}, "test")

@@ -1,13 +1,9 @@
-"""Runs of the task `edge` with the paper's losses: what they add, what they leave alone, exact resume, processes."""
+"""Runs of the task `edge` with the paper's losses: what they add, what they leave alone, exact resume."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +18,17 @@ from fgvc_training.edge.settings import EdgeSettings, LossSettings
 from fgvc_training.edge.task import EdgeTask
 from fgvc_training.encoder.checkpoint import load_encoder
 from fgvc_training.errors import TrainingError
-from fgvc_training.trainer.config import TrainingConfig, check_config
 from fgvc_training.trainer.folder import RunFolder
 from fgvc_training.trainer.loop import train
 from fgvc_training.trainer.task import RunContext
-from tiny_edge import tiny_edge_settings
+from tiny_edge import paper_config, tiny_edge_settings, with_paper_losses
 from tiny_task import Silent
-
-ROOT = Path(__file__).resolve().parents[2]
-WEIGHTS = {"reconstruction_weight": 1.0, "teacher_weight": 0.5, "adversarial_weight": 2.0}
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> EdgeSettings:
     plain = tiny_edge_settings(tmp_path_factory.mktemp("edge"))
     return plain.model_copy(update={"pairs": plain.pairs.model_copy(update={"synthetic": 0.5})})
-
-
-def with_losses(settings: EdgeSettings, **changes: Any) -> EdgeSettings:
-    return settings.model_copy(update={"losses": settings.losses.model_copy(update=changes)})
 
 
 def built(settings: EdgeSettings) -> EdgeTask:
@@ -73,22 +61,28 @@ def test_terms_without_weight_leave_a_run_as_it_was(settings: EdgeSettings) -> N
 
 def test_new_terms_do_not_disturb_the_others(settings: EdgeSettings) -> None:
     """Same initial weights, same queries, same values; running statistics know no frame without its colour."""
-    tasks = built(settings), built(with_losses(settings, **WEIGHTS))
+    tasks = built(settings), built(with_paper_losses(settings))
     batch = a_batch(tasks[0])
     plain, paper = (task.module.train()(batch, np.random.default_rng(1)) for task in tasks)
     assert list(paper) == [*plain, "reconstruction", "teacher", "adversarial"]
     assert all(torch.equal(plain[name], paper[name]) for name in plain)
     assert all(float(paper[name].detach()) > 0 for name in ("reconstruction", "teacher", "adversarial"))
-    states = [
-        {name: value for name, value in task.encoder.state_dict().items() if "num_batches" not in name}
-        for task in tasks
-    ]
-    torch.testing.assert_close(*states, rtol=0, atol=0)
+    buffers = [[value for name, value in task.encoder.named_buffers() if "num_batches" not in name] for task in tasks]
+    assert all(torch.equal(*pair) for pair in zip(*buffers, strict=True))
+
+
+def test_without_a_synthetic_pair_the_teacher_is_silent(settings: EdgeSettings) -> None:
+    task = built(with_paper_losses(settings))
+    real = PairBatch(*(part[2:] for part in a_batch(task)))
+    term = task.module.train()(real, np.random.default_rng(1))["teacher"]
+    term.backward()
+    assert float(term.detach()) == 0
+    assert not any(value.grad.any() for value in task.encoder.parameters() if value.grad is not None)
 
 
 @pytest.mark.parametrize("term", ["reconstruction", "teacher", "adversarial"])
 def test_each_term_reaches_the_head_and_only_it(settings: EdgeSettings, term: str) -> None:
-    task = built(with_losses(settings, **WEIGHTS))
+    task = built(with_paper_losses(settings))
     task.module.train()(a_batch(task), np.random.default_rng(1))[term].backward()
     reached = {name for name, value in task.encoder.named_parameters() if value.grad is not None and value.grad.any()}
     assert "head.out.weight" in reached
@@ -128,12 +122,6 @@ def test_a_term_that_can_never_work_is_refused(
         EdgeTask(wrong, RunContext())
 
 
-def config(settings: EdgeSettings, **training: Any) -> TrainingConfig:
-    loop = {"steps": 4, "batch": 2, "workers": 0, "threads": 1, "evaluate_every": 0, "log_every": 1} | training
-    table = with_losses(settings, **WEIGHTS).model_dump(mode="json")
-    return check_config({"task": "edge", "seed": 2, "training": loop, "edge": table}, "test")
-
-
 class Stopping(Silent):
     """Asks to stop after the first step; the second is finished."""
 
@@ -145,7 +133,7 @@ class Stopping(Silent):
 
 def test_a_stopped_and_resumed_run_equals_a_straight_one(settings: EdgeSettings, tmp_path: Path) -> None:
     """With all terms, in bf16: discriminator, optimizer and logs too; the exported encoder has no discriminator."""
-    same = config(settings, precision="bf16")
+    same = paper_config(settings, precision="bf16")
     straight, halved = tmp_path / "straight", tmp_path / "halved"
     final = train(same, straight, Silent()).final
     assert train(same, halved, Stopping()).step == 2
@@ -165,36 +153,3 @@ def test_a_stopped_and_resumed_run_equals_a_straight_one(settings: EdgeSettings,
     assert load_encoder(final, "edge")[1].arch == "edge"
     header = (straight / "log.csv").read_text().splitlines()[0]
     assert header.endswith("matching,identity,cycle,reconstruction,teacher,adversarial,gradient_norm")
-
-
-PROCESS = """
-import json, sys
-from pathlib import Path
-from fgvc_training.trainer.config import check_config
-from fgvc_training.trainer.loop import train
-from tiny_task import Silent
-assert train(check_config(json.loads(sys.argv[2]), "test"), Path(sys.argv[1]), Silent()).signal is None
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_all_terms(settings: EdgeSettings, tmp_path: Path) -> None:
-    """One pair each, so of one kind: no process may wait for the other's discriminator or batch norm."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    paths = os.pathsep.join(str(ROOT / part) for part in ("training", "tests/support"))
-    common = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-c", PROCESS, str(tmp_path / "run"), json.dumps(config(settings).as_dict())]
-    running = [
-        subprocess.Popen(command, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in running] == [0, 0]
-    finally:
-        for process in running:
-            process.kill()
-    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert len(rows) == 5
-    assert all(np.isfinite(float(value)) for value in ",".join(rows[1:]).split(","))

@@ -76,12 +76,14 @@ class PaperLosses(nn.Module):
         return rebuilt_channel_loss(logits, colours[:, 0], colours[:, 1].gather(1, chosen), ~batch.synthetic[picked])
 
     def _teacher(self, features: Tensor, batch: PairBatch, queries: Queries) -> Tensor:
+        """Synthetic pairs only; a batch may have none, and the term is then 0."""
         settings = self.settings
-        reference, target = features.unbind(1)
-        labels = trunk_labels(reference, queries, settings.radius, settings.teacher_temperature)
-        query = gather_pixels(target, queries.chosen)
-        logits = circle_logits(query, reference, queries.own, settings.radius, settings.temperature)
-        return soft_label_loss(logits.float(), labels.float(), queries.known & batch.synthetic[:, None])
+        reference, target = features[batch.synthetic].unbind(1)
+        asked = Queries(*(part[batch.synthetic] for part in queries))
+        labels = trunk_labels(reference, asked, settings.radius, settings.teacher_temperature)
+        query = gather_pixels(target, asked.chosen)
+        logits = circle_logits(query, reference, asked.own, settings.radius, settings.temperature)
+        return soft_label_loss(logits.float(), labels.float(), asked.known)
 
     def _adversary(self, features: Tensor, batch: PairBatch, rng: np.random.Generator) -> Tensor:
         """Pixels are drawn alike in all pairs: where the other terms ask differs between synthetic and real ones."""
