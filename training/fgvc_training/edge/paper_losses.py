@@ -91,7 +91,9 @@ class PaperLosses(nn.Module):
         reference, target = features.unbind(1)
         pixels = rng.integers(target[0, 0].numel(), size=(len(target), self.settings.queries))
         chosen = torch.from_numpy(pixels).to(target.device)
-        windows = window_cosines(gather_pixels(target, chosen), reference, chosen, self.settings.adversarial_radius)
+        cosines = window_cosines(gather_pixels(target, chosen), reference, chosen, self.settings.adversarial_radius)
+        # As logits: on plain cosines, mostly below .5, the discriminator needs hundreds of steps to learn anything.
+        windows = cosines / self.settings.temperature
         return balanced_adversarial_loss(self.discriminator, windows, batch.synthetic, self.synthetic)
 
 
