@@ -89,6 +89,21 @@ def test_each_term_reaches_the_head_and_only_it(settings: EdgeSettings, term: st
     assert all(name.startswith("head.") for name in reached)
 
 
+def test_reversal_scales_what_reaches_the_encoder_alone(settings: EdgeSettings) -> None:
+    found = []
+    for reversal in (1.0, 10.0):
+        paper = with_paper_losses(settings)
+        losses = paper.losses.model_copy(update={"adversarial_reversal": reversal})
+        task = built(paper.model_copy(update={"losses": losses}))
+        task.module.train()(a_batch(task), np.random.default_rng(1))["adversarial"].backward()
+        found.append({name: value.grad for name, value in task.module.named_parameters() if value.grad is not None})
+    once, ten_fold = found
+    head, own = "encoder.head.out.weight", "paper.discriminator.cls_layer.1.weight"
+    # float32 sums over thousands of pixels that nearly cancel.
+    assert float((ten_fold[head] - 10 * once[head]).norm()) < 1e-3 * float(ten_fold[head].norm())
+    assert torch.equal(ten_fold[own], once[own])
+
+
 def test_pairs_know_their_kind_and_their_colours(settings: EdgeSettings) -> None:
     """Colours are those of the crop before its photometric change."""
     task = built(settings)

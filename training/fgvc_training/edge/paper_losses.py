@@ -40,8 +40,10 @@ class PaperLosses(nn.Module):
         super().__init__()
         self.settings = settings
         self.synthetic = synthetic
-        entries = (2 * settings.adversarial_radius + 1) ** 2
-        self.discriminator = CorrelationDiscriminator(entries) if settings.adversarial_weight > 0 else None
+        self.discriminator: CorrelationDiscriminator | None = None
+        if settings.adversarial_weight > 0:
+            entries = (2 * settings.adversarial_radius + 1) ** 2
+            self.discriminator = CorrelationDiscriminator(entries, settings.adversarial_reversal)
 
     def forward(
         self, encoder: nn.Module, features: Tensor, batch: PairBatch, queries: Queries, rng: np.random.Generator

@@ -32,7 +32,9 @@ class LossSettings(Frozen):
 
     The paper's losses are off by default: `reconstruction` of a Lab channel on up to `reconstruction_pairs` real
     pairs of a batch, which are encoded once more without it; the frozen trunk as `teacher` on synthetic pairs; the
-    `adversarial` one between both kinds, on windows of `adversarial_radius`.
+    `adversarial` one between both kinds, on windows of `adversarial_radius`.  The encoder gets the discriminator's
+    gradient times `adversarial_reversal`: alone that is small, and a larger weight would let the discriminator's own
+    gradient fill the clipped norm.
     """
 
     queries: Count = 256
@@ -54,6 +56,7 @@ class LossSettings(Frozen):
     teacher_temperature: Positive = 0.07
     adversarial_weight: Weight = 0.0
     adversarial_radius: Count = 6
+    adversarial_reversal: Positive = 10.0
 
 
 class PairSettings(Frozen):
