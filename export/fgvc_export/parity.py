@@ -20,7 +20,7 @@ from fgvc_deploy.preprocess.size import parse_size, resolve_size
 from fgvc_deploy.propagation.base import PropagationBackend
 from fgvc_deploy.propagation.tiled import TiledBackend
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
-from fgvc_deploy.trackers.points import PointTracker
+from fgvc_deploy.trackers.points import PointStep, PointTracker
 from fgvc_export.budgets import judge
 from fgvc_export.clip import Clip
 
@@ -102,12 +102,19 @@ def track_points(
     encoder: EncoderBackend, setup: Setup, clip: Clip, xy: Float32Array, matcher: PropagationBackend | None = None
 ) -> Float32Array:
     """Tracks float32 [T, P, 2] of points that lie on the first frame; by default with the plain NumPy propagation."""
+    return np.stack([step.xy for step in track_steps(encoder, setup, clip, xy, matcher)])
+
+
+def track_steps(
+    encoder: EncoderBackend, setup: Setup, clip: Clip, xy: Float32Array, matcher: PropagationBackend | None = None
+) -> list[PointStep]:
+    """As `track_points`, with all that the tracker says of each frame."""
     engine = Engine(
         setup.encoder, setup.preprocess, setup.propagation, setup.default_size, encoder, matcher or TiledBackend()
     )
     tracker = PointTracker(engine, size=clip.size)
     tracker.add_points(xy)
-    return np.stack([tracker.step(frame).xy for frame in clip.frames])
+    return [tracker.step(frame) for frame in clip.frames]
 
 
 def network_frames(clip: Clip, setup: Setup) -> list[Float32Array]:

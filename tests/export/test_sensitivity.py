@@ -8,7 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fgvc_export.precision import recipe
-from fgvc_export.precision.layers import Layer, layers
+from fgvc_export.precision.layers import Layer, layers, tail
 from fgvc_export.precision.observe import values
 from fgvc_export.precision.recipe import Recipes
 from fgvc_export.precision.sensitivity import CROP, Judge, alone, cropped, kept
@@ -157,3 +157,16 @@ def test_the_target_decides_how_much_is_lowered(monkeypatch: pytest.MonkeyPatch,
     recipes = Recipes(named_toy(), FRAMES, 10)
     assert len(recipes.half().in_fp32) == 2 - lowered
     assert len(recipes.int8().in_int8) == lowered
+
+
+def test_what_lies_behind_the_last_layers_is_told_from_what_lies_between() -> None:
+    nodes = [
+        helper.make_node("Conv", ["frames", "w"], ["a"], "first"),
+        helper.make_node("MaxPool", ["a"], ["pooled"], "pool", kernel_shape=[2, 2]),
+        helper.make_node("Conv", ["pooled", "w"], ["b"], "second"),
+        helper.make_node("ReduceL2", ["b"], ["length"], "norm"),
+        helper.make_node("Div", ["b", "length"], ["unit"], "divide"),
+        helper.make_node("Concat", ["unit", "a"], ["features"], "join", axis=1),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "levels", [], []))
+    assert tail(model, layers(model)) == {"norm", "divide", "join"}

@@ -134,3 +134,23 @@ def test_ties_are_looked_for_in_fp32_only(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("fgvc_export.track_parity.Follower", lambda steps: pytest.fail("ties were asked for"))
     figures = track_figures(FlatEncoder(1, tilt=0.05), FlatEncoder(0), SETUP, CLIP, "fp16")
     assert [figure.figure for figure in figures] == ["track_p95", "track_max"]
+
+
+@pytest.mark.parametrize(("share_lost", "passes"), [(0.25, True), (0.75, False)])
+def test_below_fp32_places_that_the_reference_itself_has_lost_are_left_out(share_lost: float, passes: bool) -> None:
+    theirs, mine = np.zeros((5, 4, 2), np.float32), np.zeros((5, 4, 2), np.float32)
+    lost = np.zeros((5, 4), np.bool_)
+    lost[:, : round(4 * share_lost)] = True
+    mine[1:, 0] = 50
+    figures = judge_tracks(mine, theirs, lambda seed: theirs, CLIP, "fp16", lost=lost)
+    assert [figure.passed for figure in figures] == [passes, passes]
+    assert ("without 25% of the places" in figures[1].detail and "else 71 px" in figures[1].detail) == passes
+
+
+def test_a_point_that_only_the_export_loses_is_not_left_out() -> None:
+    theirs, mine = np.zeros((5, 4, 2), np.float32), np.zeros((5, 4, 2), np.float32)
+    lost = np.zeros((5, 4), np.bool_)
+    lost[:, 0] = True
+    mine[3, 2] = 50
+    _, largest = judge_tracks(mine, theirs, lambda seed: theirs, CLIP, "fp16", lost=lost)
+    assert (largest.passed, round(largest.value)) == (False, 71)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto
@@ -44,3 +45,16 @@ def layers(model: ModelProto) -> list[Layer]:
     return [
         Layer(labelled(conv), conv.name, frozenset(nodes)) for conv, nodes in zip(convolutions, joined, strict=True)
     ]
+
+
+def tail(model: ModelProto, found: Sequence[Layer]) -> frozenset[str]:
+    """Names of the nodes behind the last layers: no layer reads what they make, also not by way of other nodes."""
+    inside = frozenset().union(*(layer.nodes for layer in found))
+    behind: set[str] = set()
+    read: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.name in inside or read.intersection(node.output):
+            read.update(node.input)
+        else:
+            behind.add(node.name)
+    return frozenset(behind)

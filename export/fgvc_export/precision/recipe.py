@@ -14,7 +14,7 @@ from onnx import ModelProto, helper
 from fgvc_deploy.encoders.base import Float32Array
 from fgvc_export.precision.half import to_half
 from fgvc_export.precision.islands import islands
-from fgvc_export.precision.layers import Layer, layers
+from fgvc_export.precision.layers import Layer, layers, tail
 from fgvc_export.precision.quantiser import best_ranges, multiplications, quantised
 from fgvc_export.precision.rounding import rounded
 from fgvc_export.precision.sensitivity import Judge, alone, cropped, kept
@@ -62,7 +62,8 @@ class Recipes:
         self._frames = [cropped(frame) for frame in frames]
         self._judge = Judge(model, self._frames, topk)
         self._cost = multiplications(model, self._layers, self._frames[0])
-        self._islands = islands(model, self._frames)
+        # Lengths, resizing and joining are no multiply-adds: fp16 would win little there, and every key pays for it.
+        self._islands = islands(model, self._frames) | tail(model, self._layers)
         self._floor = BEYOND_FLOOR * self._half_changed(frozenset())
         candidates = [layer for layer in self._layers if not layer.nodes & self._islands]
         stay = kept(alone(candidates, self._half_error), self._half_changed, max(TARGET_LOSS["fp16"], self._floor))
