@@ -19,7 +19,7 @@ _OF_FEATURES = (
 SETTINGS: dict[str, tuple[Build, tuple[str, ...]]] = {
     "resnet18_d1": (Build(), tuple(KERNELS)),
     "edge_lite0": (Build(channels=176, stride=4), _OF_FEATURES),
-    "edge": (Build(channels=240, stride=4, temperature=0.1), _OF_FEATURES),
+    "edge": (Build(channels=128, stride=4, temperature=0.1), _OF_FEATURES),
     "resnet18_d1.bf16": (Build(feature="bf16"), ("normalise", "local_topk")),
 }
 """Settings by encoder, the paper's first, and the kernels to hold with them: those that the features change."""

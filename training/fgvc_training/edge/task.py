@@ -137,7 +137,7 @@ def build_encoder(settings: EdgeSettings, videos: Sequence[Video], seed: int) ->
     encoder = EdgeEncoder()
     if settings.start is None:
         encoder.trunk.load_state_dict(load_encoder(settings.imagenet, "edge_lite0")[0].state_dict())
-        encoder.eval().measure_levels(_random_frames(settings, videos, seed))
+        encoder.eval().measure_means(_random_frames(settings, videos, seed))
     else:
         encoder.load_state_dict(load_encoder(settings.start, "edge")[0].state_dict())
     encoder.trunk.requires_grad_(False)

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from fgvc_training.encoder.edge import EdgeEncoder
+from fgvc_training.encoder.edge_reduced import ReducedEdgeEncoder
 from fgvc_training.encoder.efficientnet_lite import EdgeLite0
 from fgvc_training.encoder.resnet import ResNet18D1
 from fgvc_training.errors import TrainingError
@@ -60,6 +61,7 @@ class Architecture:
 
 _LAB = Preprocess("lab", mean=(50.0, 0.0, 0.0), std=(50.0, 127.0, 127.0))
 _IMAGENET = Preprocess("rgb", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_EDGE = Propagation(radius=15.0, temperature=0.1, memory=9, label_sigma=3.0, fine="patch")
 
 ARCHITECTURES: dict[str, Architecture] = {
     row.name: row
@@ -85,12 +87,22 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         Architecture(
             name="edge",
-            summary="EfficientNet-lite0's levels beside a head trained for correspondence, 128 channels, RGB input",
+            summary="EfficientNet-lite0's levels beside a head trained for correspondence, 240 channels, RGB input",
             build=EdgeEncoder,
+            stride=4,
+            channels=240,
+            preprocess=_IMAGENET,
+            propagation=_EDGE,
+            default_size="short:320",
+        ),
+        Architecture(
+            name="edge_reduced",
+            summary="128 principal components of `edge`, for half the cost of matching, RGB input",
+            build=ReducedEdgeEncoder,
             stride=4,
             channels=128,
             preprocess=_IMAGENET,
-            propagation=Propagation(radius=15.0, temperature=0.1, memory=9, label_sigma=3.0, fine="patch"),
+            propagation=_EDGE,
             default_size="short:320",
         ),
     )

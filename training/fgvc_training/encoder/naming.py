@@ -67,6 +67,7 @@ NAMINGS: tuple[Naming, ...] = (
     ),
     Naming("fgvc-deploy resnet18_d1", "resnet18_d1", re.compile(r"layer\d\.\d\.conv\d\.conv\."), _own),
     Naming("fgvc-deploy edge_lite0", "edge_lite0", re.compile(r"blocks\.\d+\.depthwise\."), _own),
+    Naming("fgvc-deploy edge_reduced", "edge_reduced", re.compile(r"components\.\d+\.basis$"), _own),
     Naming("fgvc-deploy edge", "edge", re.compile(r"trunk\.blocks\.\d+\.depthwise\."), _own),
 )
 
