@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from fgvc_deploy.bundle.manifest import Artefact
     from fgvc_deploy.doctor import Diagnosis
 
 
@@ -56,11 +59,31 @@ def _print_bundle(console: Console, diagnosis: Diagnosis) -> None:
         f"{manifest.encoder.channels} channels, {manifest.provenance.weights}",
         markup=False,
     )
-    for artefact in manifest.artefacts:
-        kind = f"{artefact.kind} {artefact.target} {artefact.precision or ''}".rstrip()
-        console.print(f"             {artefact.path}: {kind}, {artefact.bytes / 1e6:.2f} MB, verified", markup=False)
+    for line in artefact_lines(manifest.artefacts):
+        console.print(f"             {line}, verified", markup=False)
     for note in diagnosis.notes:
         console.print(f"would run    {note}", markup=False)
+
+
+def artefact_lines(artefacts: Sequence[Artefact]) -> list[str]:
+    """What a bundle holds, a line for each file; a chip has dozens of kernel files, which share one line."""
+    lines: list[str] = []
+    for folder, together in itertools.groupby(artefacts, _kernel_folder):
+        files = list(together)
+        if folder:
+            size = sum(file.bytes for file in files) / 1e6
+            lines.append(f"{folder}/: {len(files)} kernel files for {files[0].target}, {size:.2f} MB")
+            continue
+        for file in files:
+            kind = f"{file.kind} {file.target} {file.precision or ''}".rstrip()
+            lines.append(f"{file.path}: {kind}, {file.bytes / 1e6:.2f} MB")
+    return lines
+
+
+def _kernel_folder(artefact: Artefact) -> str:
+    """The folder of a chip's kernels, empty for a file that has a line of its own."""
+    folder, _, _ = artefact.path.rpartition("/")
+    return folder if artefact.target.startswith("cubin:") else ""
 
 
 def _as_dict(diagnosis: Diagnosis) -> dict[str, object]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fgvc_deploy.bundle.manifest import Artefact
+from fgvc_deploy.cli.doctor import artefact_lines
 from fgvc_deploy.model import DEFAULT_BUNDLE
 from fgvc_kernels import native
 from fgvc_kernels.native import library
@@ -21,7 +23,7 @@ def test_the_shipped_bundle_runs_here(fgvc: Fgvc) -> None:
     done = fgvc("doctor")
     assert done.code == 0
     assert "onnxruntime" in done.out
-    assert "bundles/edge: edge, stride 4" in done.out
+    assert "bundles/edge: edge_reduced, stride 4" in done.out
 
 
 def test_json(fgvc: Fgvc) -> None:
@@ -64,3 +66,26 @@ def test_a_changed_file_is_named(fgvc: Fgvc, tmp_path: Path) -> None:
     done = fgvc("doctor", "bundle")
     assert done.code == 2
     assert "encoder.onnx" in done.out
+
+
+def test_a_chips_kernels_share_a_line_and_other_files_have_their_own() -> None:
+    def file(kind: str, target: str, path: str) -> Artefact:
+        return Artefact.model_validate(
+            {"kind": kind, "target": target, "path": path, "bytes": 2_000_000, "sha256": "0" * 64}
+        )
+
+    lines = artefact_lines(
+        [
+            file("encoder", "onnx", "encoder.onnx"),
+            file("kernel", "cubin:sm_80", "kernels/sm_80/refine.cubin"),
+            file("document", "cubin:sm_80", "kernels/sm_80/refine.json"),
+            file("kernel", "cubin:sm_86", "kernels/sm_86/refine.cubin"),
+            file("kernel", "plugin:sm_86", "plugins/sm_86/local_topk.ptx"),
+        ]
+    )
+    assert lines == [
+        "encoder.onnx: encoder onnx, 2.00 MB",
+        "kernels/sm_80/: 2 kernel files for cubin:sm_80, 4.00 MB",
+        "kernels/sm_86/: 1 kernel files for cubin:sm_86, 2.00 MB",
+        "plugins/sm_86/local_topk.ptx: kernel plugin:sm_86, 2.00 MB",
+    ]
