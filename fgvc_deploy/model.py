@@ -77,6 +77,7 @@ class Model:
         backend: str = "auto",
         propagation: PropagationSettings | None = None,
         bidirectional: bool = False,
+        round_trip: bool = False,
         kind: LabelKind = "point",
         on_frame: OnFrame | None = None,
     ) -> Tracks:
@@ -84,8 +85,9 @@ class Model:
 
         `source`: path, URL or uint8 RGB array [T, H, W, 3].  `queries_tyx` [N, 3]: (frame, y, x) in source pixels,
         integer = pixel centre.  `size`: what the encoder sees, None for the bundle's default.  With `bidirectional`
-        points are followed backwards from their query frame too, which takes a second pass.  `on_frame` is called
-        after every frame of a pass.
+        points are followed backwards from their query frame too, which takes a second pass.  With `round_trip` each
+        pass is followed by one back to the queries, and how far the ways are apart is part of the confidence.
+        `on_frame` is called after every frame of a pass.
 
         Returns Tracks in the order of the queries.  Raises InputError for unusable input; a SourceFault (video
         broken part-way) carries what was tracked before the fault as its attribute `partial`.
@@ -96,7 +98,9 @@ class Model:
         with open_source(source) as video:
             check_in_frame(queries[:, 2:0:-1], video.hw, "queries_tyx")
             check_times(queries, video.frame_count, "queries_tyx")
-            frames = point_frames(video, tracker, queries, bidirectional=bidirectional, on_frame=on_frame)
+            frames = point_frames(
+                video, tracker, queries, bidirectional=bidirectional, round_trip=round_trip, on_frame=on_frame
+            )
             try:
                 results.extend(result.without_frame() for result in frames)
             except SourceFault as fault:
@@ -153,4 +157,10 @@ def _as_tracks(results: list[PointFrame], queries: NDArray[np.float32]) -> Track
         np.stack([r.visible for r in results], axis=1) if results else np.zeros((count, 0), np.bool_),
         np.stack([r.confidence for r in results], axis=1) if results else np.zeros((count, 0), np.float32),
         queries,
+        _gaps(results),
     )
+
+
+def _gaps(results: list[PointFrame]) -> NDArray[np.float32] | None:
+    gaps = [result.gap for result in results if result.gap is not None]
+    return np.stack(gaps, axis=1) if gaps else None

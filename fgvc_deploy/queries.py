@@ -80,6 +80,13 @@ def check_in_frame(xy: NDArray[np.float32], hw: tuple[int, int], name: str = "po
             )
 
 
+def check_known(ids: NDArray[np.int64], known: NDArray[np.int64]) -> None:
+    """Raise InputError naming the `ids` of points that are not among the `known` ones."""
+    unknown = np.setdiff1d(ids, known)
+    if len(unknown):
+        raise InputError(f"no point has the id {', '.join(map(str, unknown))}; `tracker.ids` lists those tracked.")
+
+
 def check_mask_frame(query_frame: int, frame_count: int | None) -> None:
     """Raise InputError when a mask is said to lie on a frame that does not exist; `frame_count` None: unknown."""
     if query_frame < 0 or (frame_count is not None and query_frame >= frame_count):

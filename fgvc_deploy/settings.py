@@ -52,6 +52,18 @@ class VisibilitySettings(FrozenModel):
     log_mass: FiniteFloat
 
 
+class RoundTripSettings(VisibilitySettings):
+    """Weights where a point was also followed back to its query (pipeline/round_trip.py), and their own threshold.
+
+    `log_gap` weighs the natural logarithm of the distance between the way there and the way back on a frame,
+    `log_home` that on the query frame; both in network pixels.
+    """
+
+    log_gap: FiniteFloat
+    log_home: FiniteFloat
+    threshold: Annotated[float, Field(ge=0, le=1)]
+
+
 class PropagationSettings(FrozenModel):
     """How labels are carried from the memory to a new frame (FGVC section 3.5; goldens items 8-25).
 
@@ -59,7 +71,8 @@ class PropagationSettings(FrozenModel):
     (`square`).  `memory` counts the preceding frames kept beside the first.  `label_sigma` (points) and
     `keypoint_sigma` (poses) are in network pixels.  `active_tau`: point tracking skips pixels whose window holds no
     label above this share of the point's highest one on that frame; 0 skips none (docs/active-set.md).
-    `visibility` None: confidence is the label's own height, as before bundles were calibrated.
+    `visibility` None: confidence is the label's own height, as before bundles were calibrated.  `round_trip` None:
+    following points back changes no confidence.
     `fine`: `patch` refines the places of points by aligning image patches (docs/fine-stage.md); it has nothing to do
     with `fine_radius`, which belongs to the mode `coarse_to_fine`.
     """
@@ -73,6 +86,7 @@ class PropagationSettings(FrozenModel):
     keypoint_sigma: PositiveFloat = 4.0
     visible_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     visibility: VisibilitySettings | None = None
+    round_trip: RoundTripSettings | None = None
     active_tau: Annotated[float, Field(ge=0, lt=1)] = 1e-5
     mode: Literal["local", "coarse_to_fine"] = "local"
     coarse_scale: Annotated[int, Field(ge=2, le=16)] = 4

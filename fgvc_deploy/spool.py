@@ -47,14 +47,15 @@ class FrameSpool:
             self._count += 1
             yield frame
 
-    def forward(self) -> Iterator[Frame]:
-        """The recorded frames, first to last."""
-        return (self._read(position) for position in range(self._count))
+    def forward(self, newest: int | None = None) -> Iterator[Frame]:
+        """The recorded frames from the first to number `newest` (None: the last)."""
+        end = self._count if newest is None else newest + 1
+        return (self._read(position) for position in range(end))
 
-    def backward(self, newest: int | None = None) -> Iterator[Frame]:
-        """The recorded frames from number `newest` (None: the last) to the first."""
+    def backward(self, newest: int | None = None, oldest: int = 0) -> Iterator[Frame]:
+        """The recorded frames from number `newest` (None: the last) to number `oldest`."""
         start = self._count - 1 if newest is None else newest
-        return (self._read(position) for position in range(start, -1, -1))
+        return (self._read(position) for position in range(start, oldest - 1, -1))
 
     def _read(self, position: int) -> Frame:
         size = int(np.prod(self._shape))

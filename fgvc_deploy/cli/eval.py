@@ -54,6 +54,10 @@ def evaluate(
     query_mode: Annotated[
         Literal["first", "strided"], typer.Option(help="TAP-Vid: where queries start.", rich_help_panel=HOW)
     ] = "first",
+    round_trip: Annotated[
+        bool,
+        typer.Option("--round-trip", help="Follow points back home too, for their visibility.", rich_help_panel=HOW),
+    ] = False,
     sequence: Annotated[
         list[str] | None, typer.Option(help="Only this sequence; repeatable.", rich_help_panel=HOW)
     ] = None,
@@ -93,6 +97,7 @@ def evaluate(
         split=split,
         year=year,
         query_mode=query_mode,
+        round_trip=round_trip,
         settings=parse_settings(settings or []),
     )
     done = run(

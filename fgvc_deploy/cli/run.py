@@ -66,6 +66,14 @@ def run(
     bidirectional: Annotated[
         bool, typer.Option("--bidirectional", help="Also track backwards from the query frame.", rich_help_panel=HOW)
     ] = False,
+    round_trip: Annotated[
+        bool,
+        typer.Option(
+            "--round-trip",
+            help="Also follow points back home: tells better which tracks to trust, in twice the time.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads to use; default: all cores.", rich_help_panel=HOW)
     ] = None,
@@ -108,6 +116,7 @@ def run(
         mode=mode,
         fine=fine,
         bidirectional=bidirectional,
+        round_trip=round_trip,
         threads=threads,
         out=out,
         overwrite=overwrite,

@@ -34,6 +34,7 @@ class Job:
     mode: Literal["local", "coarse-to-fine"] | None = None
     fine: bool | None = None
     bidirectional: bool = False
+    round_trip: bool = False
     threads: int | None = None
     out: Path | None = None
     overwrite: bool = False
@@ -60,6 +61,10 @@ class Job:
             raise InputError(f"--fine is for --points and --grid; drop it when --{kind} is given.")
         if self.fine and self.compat == "reference":
             raise InputError("--fine is none of the reference's: drop it, or --compat reference.")
+        if self.round_trip and kind == "mask":
+            raise InputError("--round-trip is for points; drop it when --mask is given.")
+        if self.round_trip and self.compat == "reference":
+            raise InputError("--round-trip is none of the reference's: drop it, or --compat reference.")
 
     @property
     def folder(self) -> Path:
@@ -82,6 +87,7 @@ class Job:
             "query_frame": self.query_frame if self.kind in ("grid", "mask") else None,
             "query_order": self.query_order,
             "bidirectional": self.bidirectional,
+            "round_trip": self.round_trip,
             "codec": self.codec if self.overlay else None,
         }
 

@@ -14,7 +14,7 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.job.options import Job
 from fgvc_deploy.model import Model
 from fgvc_deploy.overlay import MaskOverlay, PointOverlay
-from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames
+from fgvc_deploy.pipeline import MaskFrame, PointFrame, mask_frames, point_frames, point_steps
 from fgvc_deploy.queries import check_in_frame, check_times, query_frames
 from fgvc_deploy.results import MaskWriter, ResultsFolder, StageTimer, TracksWriter
 from fgvc_deploy.results.keypoints import read_keypoints
@@ -78,24 +78,30 @@ class PointTask(Task[PointFrame]):
         super().__init__(job, engine, tracker)
         self._points = tracker
         self._queries = queries_tyx
-        self._writer = folder.attach(TracksWriter(folder.path, queries_tyx, names=names))
+        self._writer = folder.attach(TracksWriter(folder.path, queries_tyx, names=names, gap=job.round_trip))
         self._overlay = PointOverlay(queries_tyx[:, 2:0:-1])
 
     def steps(self, frames: int | None) -> int | None:
-        """See `Task.steps`: the way back begins on the latest query frame."""
-        if frames is None or not self._job.bidirectional:
-            return frames
-        return frames + int(query_frames(self._queries, self._job.compat).max()) + 1
+        """See `Task.steps`."""
+        if frames is None:
+            return None
+        starts = query_frames(self._queries, self._job.compat)
+        return point_steps(frames, starts, bidirectional=self._job.bidirectional, round_trip=self._job.round_trip)
 
     def results(self, frames: Iterable[Frame], on_frame: Callable[[], None]) -> Iterator[PointFrame]:
         """See `Task.results`."""
         return point_frames(
-            frames, self._points, self._queries, bidirectional=self._job.bidirectional, on_frame=on_frame
+            frames,
+            self._points,
+            self._queries,
+            bidirectional=self._job.bidirectional,
+            round_trip=self._job.round_trip,
+            on_frame=on_frame,
         )
 
     def write(self, result: PointFrame) -> None:
         """See `Task.write`."""
-        self._writer.write(result.xy, result.visible, result.confidence)
+        self._writer.write(result.xy, result.visible, result.confidence, result.gap)
 
     def draw(self, result: PointFrame) -> Frame:
         """See `Task.draw`."""

@@ -6,6 +6,6 @@ next frame is encoded meanwhile (`overlap.py`).  Writing results lives in `resul
 
 from fgvc_deploy.pipeline.masks import MaskFrame, mask_frames
 from fgvc_deploy.pipeline.passes import OnFrame
-from fgvc_deploy.pipeline.points import PointFrame, point_frames
+from fgvc_deploy.pipeline.points import PointFrame, point_frames, point_steps
 
-__all__ = ["MaskFrame", "OnFrame", "PointFrame", "mask_frames", "point_frames"]
+__all__ = ["MaskFrame", "OnFrame", "PointFrame", "mask_frames", "point_frames", "point_steps"]

@@ -1,35 +1,24 @@
-"""Points through a whole video: one pass forwards, on demand a second one back.  Masks: `masks.py`."""
+"""Points through a whole video: one pass forwards; on demand one back to the start, and one home for each of them.
+
+A single pass is in `point_pass.py`, the way home in `round_trip.py`.  Masks: `masks.py`.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.errors import SourceFault
-from fgvc_deploy.overlap import encoded, finish
 from fgvc_deploy.pipeline.passes import Frame, OnFrame, note_missing
+from fgvc_deploy.pipeline.point_pass import PointFrame, one_pass
+from fgvc_deploy.pipeline.round_trip import follow_home
 from fgvc_deploy.queries import check_times, query_frames
 from fgvc_deploy.spool import FrameSpool
-from fgvc_deploy.trackers.points import PointStep, PointTracker
+from fgvc_deploy.trackers.points import PointTracker
 
-
-class PointFrame(NamedTuple):
-    """One frame and all N queries on it, in the order given: NaN, False and 0 where a query has no track yet."""
-
-    frame_index: int
-    frame: Frame
-    xy: NDArray[np.float32]
-    visible: NDArray[np.bool_]
-    confidence: NDArray[np.float32]
-
-    def without_frame(self) -> PointFrame:
-        """The same without its pixels, for results that wait while the video goes on."""
-        return self._replace(frame=np.zeros((0, 0, 3), np.uint8))
+__all__ = ["PointFrame", "point_frames", "point_steps"]
 
 
 def point_frames(
@@ -38,134 +27,142 @@ def point_frames(
     queries_tyx: NDArray[np.float32],
     *,
     bidirectional: bool = False,
+    round_trip: bool = False,
     on_frame: OnFrame | None = None,
 ) -> Iterator[PointFrame]:
     """Track queries [N, 3] through all frames; yields them in order, with the frame they lie on.
 
+    With `bidirectional` the frames before a query are tracked too; with `round_trip` every pass is followed by one on
+    which its points go home.  With either nothing is yielded before all passes are done; the frames wait in a
+    temporary file, the results in memory (N * T * 13 bytes, with `round_trip` 29).  `on_frame` is called after every
+    step of a pass, `point_steps` times.
+
     A query that starts after the last frame raises InputError at the end.  A SourceFault of `frames` passes through
-    after the last good frame.  With `bidirectional` nothing is yielded before both passes are done; the frames wait
-    in a temporary file, the results (N * T * 13 bytes) in memory.  `on_frame` is called after every step of a pass.
+    after the last good frame.
     """
     check_times(queries_tyx, None)
     starts = query_frames(queries_tyx, tracker.compat)
     xy = np.ascontiguousarray(queries_tyx[:, 2:0:-1])
     count = 0
-    run = _both_ways if bidirectional else _forward
-    for result in run(frames, tracker, xy, starts, on_frame):
+    if bidirectional or round_trip:
+        passes = _Passes(tracker, xy, starts, on_frame, round_trip=round_trip)
+        results = passes.run(frames, bidirectional=bidirectional)
+    else:
+        results = one_pass(frames, tracker, xy, starts, on_frame)
+    for result in results:
         count += 1
         yield result
     check_times(queries_tyx, count)
 
 
-def _forward(
-    frames: Iterable[Frame],
-    tracker: PointTracker,
-    xy: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    on_frame: OnFrame | None,
-) -> Iterator[PointFrame]:
-    """Results of every frame; those before the first query are not encoded, since no query is matched to them."""
-    source = iter(frames)
-    first = int(starts.min(initial=np.iinfo(np.int64).max))
-    query_of_id = np.zeros(0, np.int64)
-    for index, frame in enumerate(itertools.islice(source, first)):
-        yield _no_track(index, frame, len(xy))
-        if on_frame:
-            on_frame()
-    with closing(encoded(source, tracker)) as items:
-        for index, item in enumerate(items, first):
-            due = np.flatnonzero(starts == index)
-            if len(due):
-                tracker.add_points(xy[due])
-                query_of_id = np.concatenate([query_of_id, due])
-            result = _no_track(index, item.frame, len(xy))
-            _fill(result, finish(item, tracker), query_of_id)
-            yield result
-            if on_frame:
-                on_frame()
+def point_steps(frames: int, starts: NDArray[np.int64], *, bidirectional: bool, round_trip: bool) -> int:
+    """How often `on_frame` is called for a source of `frames` frames and queries on frames `starts` [N]."""
+    forwards, backwards = frames, int(starts.max()) + 1 if bidirectional else 0
+    home = frames - int(starts.min()) + backwards if round_trip else 0
+    return forwards + backwards + home
 
 
-def _both_ways(
-    frames: Iterable[Frame],
-    tracker: PointTracker,
-    xy: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    on_frame: OnFrame | None,
-) -> Iterator[PointFrame]:
-    """Results of both passes.  A fault ends the first pass, an interrupt both: what there is comes first, then it.
+class _Passes:
+    """Several passes over one video.  A fault of the source ends the first pass, an interrupt all of them.
 
-    An interrupt carries a note (PEP 678) on what the way back did not reach.
+    What there is then comes first, the error after it; an interrupt carries a note (PEP 678) on what is missing.
     """
-    stopped: SourceFault | KeyboardInterrupt | None = None
-    results: list[PointFrame] = []
-    with FrameSpool() as spool:
-        try:
-            forward = _forward(spool.record(frames), tracker, xy, starts, on_frame)
-            results.extend(result.without_frame() for result in forward)
-        except (SourceFault, KeyboardInterrupt) as error:
-            stopped = error
-        if not isinstance(stopped, KeyboardInterrupt):
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        xy: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        on_frame: OnFrame | None,
+        *,
+        round_trip: bool,
+    ) -> None:
+        self._tracker, self._xy, self._starts, self._on_frame = tracker, xy, starts, on_frame
+        self._round_trip = round_trip
+        self._results: list[PointFrame] = []
+
+    def run(self, frames: Iterable[Frame], *, bidirectional: bool) -> Iterator[PointFrame]:
+        """Make the passes, then yield every frame."""
+        stopped: SourceFault | KeyboardInterrupt | None = None
+        with FrameSpool() as spool:
             try:
-                _fill_backwards(results, spool, tracker.renewed(), xy, starts, on_frame)
-            except KeyboardInterrupt as error:
-                stopped = error
-        else:
-            stopped.add_note("the way back was not begun, so nothing is known before a point's query frame")
-        # An interrupted pass may have recorded one frame that it did not finish.
-        for result, frame in zip(results, spool.forward(), strict=False):
-            yield result._replace(frame=frame)
-    if stopped:
-        raise stopped
+                self._forwards(spool.record(frames))
+            except SourceFault as fault:
+                stopped = fault
+            except KeyboardInterrupt as interrupt:
+                stopped = interrupt
+                interrupt.add_note(_not_begun(bidirectional))
+            if self._results and not isinstance(stopped, KeyboardInterrupt):
+                try:
+                    self._other_passes(spool, bidirectional)
+                except KeyboardInterrupt as interrupt:
+                    stopped = interrupt
+            # An interrupted pass may have recorded one frame that it did not finish.
+            for result, frame in zip(self._results, spool.forward(), strict=False):
+                gap = np.full(len(self._xy), np.nan, np.float32) if self._round_trip else None
+                yield result._replace(frame=frame, gap=gap if result.gap is None else result.gap)
+        if stopped:
+            raise stopped
+
+    def _forwards(self, frames: Iterable[Frame]) -> None:
+        made = one_pass(frames, self._tracker, self._xy, self._starts, self._on_frame, with_evidence=self._round_trip)
+        self._results.extend(result.without_frame() for result in made)
+
+    def _other_passes(self, spool: FrameSpool, bidirectional: bool) -> None:
+        """Positions first, so that an interrupt costs as few of them as can be; then the ways home."""
+        started = np.flatnonzero(self._starts < len(self._results))
+        if not len(started):
+            return
+        backwards = self._backwards(spool, started) if bidirectional else []
+        if self._round_trip:
+            newest = len(self._results) - 1
+            self._home(self._results, spool.backward(newest, int(self._starts.min())), self._starts)
+        if self._round_trip and backwards:
+            # In the order of that pass its first frame is the latest query's.
+            starts = len(backwards) - 1 - self._starts[started]
+            self._home(backwards, spool.forward(newest=len(backwards) - 1), starts)
+            for t, result in enumerate(reversed(backwards)):
+                self._fill_before_query(t, result, started)
+
+    def _backwards(self, spool: FrameSpool, started: NDArray[np.int64]) -> list[PointFrame]:
+        """Track from the latest query frame back to the first, filling in what lies before each query.
+
+        An interrupt is noted with the frames that were not reached.
+        """
+        newest = int(self._starts[started].max())
+        made: list[PointFrame] = []
+        tracker, starts = self._tracker.renewed(), newest - self._starts[started]
+        passed = one_pass(
+            spool.backward(newest), tracker, self._xy[started], starts, self._on_frame, with_evidence=self._round_trip
+        )
+        try:
+            for result in passed:
+                made.append(result.without_frame())
+                self._fill_before_query(newest - result.frame_index, result, started)
+        except KeyboardInterrupt as error:
+            missing = newest + 1 - len(made)
+            note_missing(error, missing, "where points of later query frames have no positions")
+            raise
+        return made
+
+    def _home(self, results: list[PointFrame], frames: Iterable[Frame], starts: NDArray[np.int64]) -> None:
+        try:
+            follow_home(results, frames, self._tracker, starts, self._on_frame)
+        except KeyboardInterrupt as error:
+            error.add_note("some points were not followed back to their queries: their confidence does not count it")
+            raise
+
+    def _fill_before_query(self, t: int, backward: PointFrame, started: NDArray[np.int64]) -> None:
+        into = self._results[t]
+        earlier = self._starts[started] > t
+        rows = started[earlier]
+        into.xy[rows] = backward.xy[earlier]
+        into.visible[rows] = backward.visible[earlier]
+        into.confidence[rows] = backward.confidence[earlier]
+        if into.gap is not None and backward.gap is not None:
+            into.gap[rows] = backward.gap[earlier]
 
 
-def _fill_backwards(
-    results: list[PointFrame],
-    spool: FrameSpool,
-    tracker: PointTracker,
-    xy: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    on_frame: OnFrame | None,
-) -> None:
-    """Track from the latest query frame back to the first, filling in what lies before each query.
-
-    An interrupt is noted on the way with the frames that were not reached.
-    """
-    started = np.flatnonzero(starts < len(results))
-    if not len(started):
-        return
-    newest = int(starts[started].max())
-    missing = newest
-    try:
-        for result in _forward(spool.backward(newest), tracker, xy[started], newest - starts[started], on_frame):
-            missing = newest - result.frame_index
-            _fill_before_query(results[missing], result, started, starts)
-    except KeyboardInterrupt as error:
-        note_missing(error, missing, "where points of later query frames have no positions")
-        raise
-
-
-def _fill_before_query(
-    into: PointFrame, backward: PointFrame, started: NDArray[np.int64], starts: NDArray[np.int64]
-) -> None:
-    earlier = starts[started] > into.frame_index
-    rows = started[earlier]
-    into.xy[rows] = backward.xy[earlier]
-    into.visible[rows] = backward.visible[earlier]
-    into.confidence[rows] = backward.confidence[earlier]
-
-
-def _no_track(frame_index: int, frame: Frame, count: int) -> PointFrame:
-    return PointFrame(
-        frame_index,
-        frame,
-        np.full((count, 2), np.nan, np.float32),
-        np.zeros(count, np.bool_),
-        np.zeros(count, np.float32),
-    )
-
-
-def _fill(result: PointFrame, step: PointStep, query_of_id: NDArray[np.int64]) -> None:
-    rows = query_of_id[step.ids]
-    result.xy[rows] = step.xy
-    result.visible[rows] = step.visible
-    result.confidence[rows] = step.confidence
+def _not_begun(bidirectional: bool) -> str:
+    lost = "nothing is known before a point's query frame" if bidirectional else "no point was checked by it"
+    return f"the way back was not begun, so {lost}"

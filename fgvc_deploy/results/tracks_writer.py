@@ -24,6 +24,7 @@ _ARRAYS: tuple[tuple[str, DTypeLike, int], ...] = (
     ("visible", np.bool_, 1),
     ("confidence", np.float32, 1),
 )
+_GAP: tuple[str, DTypeLike, int] = ("gap", np.float32, 1)
 
 
 class _Spool:
@@ -71,18 +72,25 @@ class _Spool:
 class TracksWriter:
     """Writes `tracks.npz` and `tracks.csv` of N points, frame by frame, in constant memory.
 
-    Every frame takes 13 N bytes in spool files until `close`, which turns them round in blocks of 16 MB (or of one
-    point, if its whole track is larger) and deletes them: memory does not depend on the number of frames, disk use
-    peaks at twice the size of `tracks.npz`.
+    Every frame takes 13 N bytes (17 with `gap`) in spool files until `close`, which turns them round in blocks of
+    16 MB (or of one point, if its whole track is larger) and deletes them: memory does not depend on the number of
+    frames, disk use peaks at twice the size of `tracks.npz`.
 
     `tracks.npz`: tracks float32 [N, T, 2] (x, y), visible bool [N, T], confidence float32 [N, T], queries_tyx float32
-    [N, 3], and the string array `names` [N] when names are given; uncompressed, readable without pickle.
-    `tracks.csv`: columns point, t, x, y, visible (0 or 1), confidence; frame by frame; no line where a point has no
-    position.
+    [N, 3], the string array `names` [N] when names are given, and `gap` float32 [N, T] when points were followed back
+    (`Tracks`); uncompressed, readable without pickle.
+    `tracks.csv`: columns point, t, x, y, visible (0 or 1), confidence, and `gap`, empty where there is none; frame by
+    frame; no line where a point has no position.
     """
 
     def __init__(
-        self, folder: Path, queries_tyx: NDArray[np.float32], *, csv: bool = True, names: list[str] | None = None
+        self,
+        folder: Path,
+        queries_tyx: NDArray[np.float32],
+        *,
+        csv: bool = True,
+        names: list[str] | None = None,
+        gap: bool = False,
     ) -> None:
         self._folder = folder
         self._queries = queries_tyx
@@ -93,28 +101,35 @@ class TracksWriter:
         self._csv: TextIO | None = None
         try:
             with disk_errors(folder):
-                for name, dtype, width in _ARRAYS:
+                for name, dtype, width in (*_ARRAYS, *([_GAP] if gap else [])):
                     spool = _Spool(folder / f".{name}.spool", dtype, len(queries_tyx), width)
                     self._open.callback(spool.close)
                     self._spools[name] = spool
                 if csv:
                     self._csv = self._open.enter_context((folder / "tracks.csv").open("w", encoding="ascii"))
-                    self._csv.write("point,t,x,y,visible,confidence\n")
+                    self._csv.write("point,t,x,y,visible,confidence" + ",gap" * gap + "\n")
         except BaseException:
             self.abort()
             raise
 
-    def write(self, xy: NDArray[np.float32], visible: NDArray[np.bool_], confidence: NDArray[np.float32]) -> None:
-        """Add the next frame: xy [N, 2] in source pixels (NaN = no position), visible [N], confidence [N]."""
+    def write(
+        self,
+        xy: NDArray[np.float32],
+        visible: NDArray[np.bool_],
+        confidence: NDArray[np.float32],
+        gap: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add the next frame: xy [N, 2] in source pixels (NaN = no position); visible, confidence and `gap` [N]."""
         count = len(self._queries)
-        if xy.shape != (count, 2) or visible.shape != (count,) or confidence.shape != (count,):
-            raise ValueError(f"expected {count} points, got {xy.shape}, {visible.shape} and {confidence.shape}")
+        given = {"tracks": xy, "visible": visible, "confidence": confidence} | ({} if gap is None else {"gap": gap})
+        shapes = {name: values.shape for name, values in given.items()}
+        if shapes != {name: (count, 2) if name == "tracks" else (count,) for name in self._spools}:
+            raise ValueError(f"expected {count} points' {', '.join(self._spools)}, got {shapes}")
         with disk_errors(self._folder):
-            self._spools["tracks"].write(xy)
-            self._spools["visible"].write(visible)
-            self._spools["confidence"].write(confidence)
+            for name, values in given.items():
+                self._spools[name].write(values)
             if self._csv:
-                self._csv.writelines(_csv_lines(self._frames, xy, visible, confidence))
+                self._csv.writelines(_csv_lines(self._frames, xy, visible, confidence, gap))
         self._frames += 1
 
     def close(self) -> None:
@@ -137,13 +152,18 @@ class TracksWriter:
 
 
 def _csv_lines(
-    t: int, xy: NDArray[np.float32], visible: NDArray[np.bool_], confidence: NDArray[np.float32]
+    t: int,
+    xy: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    confidence: NDArray[np.float32],
+    gap: NDArray[np.float32] | None,
 ) -> Iterator[str]:
-    rows = zip(xy.tolist(), visible.tolist(), confidence.tolist(), strict=True)
-    for point, ((x, y), seen, sure) in enumerate(rows):
-        # NaN is the only number that differs from itself.
+    # NaN is the only number that differs from itself.
+    gaps = [""] * len(xy) if gap is None else [f",{value:.3f}" if value == value else "," for value in gap.tolist()]
+    rows = zip(xy.tolist(), visible.tolist(), confidence.tolist(), gaps, strict=True)
+    for point, ((x, y), seen, sure, apart) in enumerate(rows):
         if x == x and y == y:
-            yield f"{point},{t},{x:.3f},{y:.3f},{seen:d},{sure:.4f}\n"
+            yield f"{point},{t},{x:.3f},{y:.3f},{seen:d},{sure:.4f}{apart}\n"
 
 
 def _write_array(

@@ -20,8 +20,8 @@ from fgvc_deploy.trackers.visibility import Appearance, Evidence, confidence
 class PointGroup:
     """`ids` int64 [P]; `xy` [P, 2] is the last known position in network pixels, `confidence` [P].
 
-    `appearance` is that of the query frame, None where visibility is not judged; `evidence` that of the newest frame,
-    None on the query frame.  `fine` is None where the fine stage is off: what labels say is then the answer.
+    `appearance` is that of the query frame, `evidence` that of the newest one; None where visibility is not judged.
+    `fine` is None where the fine stage is off: what labels say is then the answer.
     """
 
     labels: LabelGroup
@@ -53,6 +53,10 @@ class PointGroup:
         gone = np.isnan(xy[:, 0])
         self.xy = np.where(gone[:, None], self.xy, xy).astype(np.float32)
         self.confidence = np.where(gone, 0.0, np.clip(peak, 0.0, 1.0)).astype(np.float32)
+
+    def look(self, appearance: Appearance) -> None:
+        """Take over how the points look on their query frame, the newest one."""
+        self.appearance, self.evidence = appearance, Evidence.certain(len(self.ids))
 
     def judge(self, now: Appearance, settings: VisibilitySettings) -> None:
         """Confidence from the evidence of the newest frame, whose peaks `note` has left as the confidence."""

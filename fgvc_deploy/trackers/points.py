@@ -16,9 +16,9 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.fine.stage import FineStage
 from fgvc_deploy.preprocess.size import PixelMap
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array
-from fgvc_deploy.queries import check_in_frame, check_points
+from fgvc_deploy.queries import check_in_frame, check_known, check_points
 from fgvc_deploy.readout.grid import ReadGrid
-from fgvc_deploy.settings import Compat
+from fgvc_deploy.settings import Compat, PropagationSettings
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.point_group import PointGroup, evidence_by_id
 from fgvc_deploy.trackers.point_labels import LabelKind, label_points, read_query_points
@@ -73,7 +73,19 @@ class PointTracker:
     @property
     def network_hw(self) -> tuple[int, int]:
         """Height and width the encoder sees; known from the first frame on."""
-        return self._pixel_map().network_hw
+        return self.pixel_map.network_hw
+
+    @property
+    def pixel_map(self) -> PixelMap:
+        """Between pixels of the source and of the network; known from the first frame on."""
+        if self._map is None:
+            raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
+        return self._map
+
+    @property
+    def settings(self) -> PropagationSettings:
+        """How labels are carried and visibility is judged."""
+        return self._engine.propagation
 
     @property
     def frame_index(self) -> int:
@@ -87,9 +99,9 @@ class PointTracker:
 
     @property
     def evidence(self) -> Evidence | None:
-        """What the newest frame says of the points being tracked, in the order of their ids.
+        """What the newest frame says of the points being tracked, in the order of their ids; 1 on a query frame.
 
-        None before every point has been followed for a frame, and where visibility is not judged.
+        None before the first point's query frame, and where visibility is not judged.
         """
         return evidence_by_id(self._groups)
 
@@ -116,11 +128,7 @@ class PointTracker:
     def remove_points(self, ids: ArrayLike) -> None:
         """Stop tracking these ids; raises InputError naming the ids that are not being tracked."""
         gone = np.unique(np.asarray(ids, dtype=np.int64))
-        unknown = np.setdiff1d(gone, self.ids)
-        if len(unknown):
-            raise InputError(
-                f"no point has the id {', '.join(map(str, unknown))}; `tracker.ids` lists those tracked."
-            )
+        check_known(gone, self.ids)
         self._waiting.remove(gone)
         for group in list(self._groups):
             self._keep(group, ~np.isin(group.ids, gone))
@@ -163,28 +171,28 @@ class PointTracker:
         if self._waiting:
             # One group, however many calls added them: every group costs a merge of its own on every frame.
             self._start(*self._waiting.take())
-        return step_of(self.frame_index, self._groups, self._pixel_map(), self._engine.propagation.visible_threshold)
+        return step_of(self.frame_index, self._groups, self.pixel_map, self.settings.visible_threshold)
 
     def _start(self, ids: NDArray[np.int64], points: Float32Array) -> None:
-        hw, stride, settings = self.network_hw, self._engine.encoder_settings.stride, self._engine.propagation
-        xy = self._pixel_map().to_network(points).astype(np.float32)
+        hw, stride, settings = self.network_hw, self._engine.encoder_settings.stride, self.settings
+        xy = self.pixel_map.to_network(points).astype(np.float32)
         labels = label_points(xy, hw, stride, settings, self._kind, self.compat)
         read_xy, certain = read_query_points(xy, hw, settings, self._kind, self.compat)
         self._groups.append(PointGroup(self._propagator.start_group(labels), ids, read_xy, certain))
         if looks := self._looks():
-            self._groups[-1].appearance = looks[-1]
+            self._groups[-1].look(looks[-1])
         self._fine.start(self._groups[-1])
 
     def _looks(self) -> list[Appearance] | None:
         """How every group's points look at their places on the newest frame; None where visibility is not judged."""
-        if self.compat == "reference" or self._engine.propagation.visibility is None:
+        if self.compat == "reference" or self.settings.visibility is None:
             return None
         stride = np.float32(self._engine.encoder_settings.stride)
         return self._propagator.appearance([group.xy / stride for group in self._groups])
 
     def _judge(self) -> None:
         """Confidence of every point from the evidence of the newest frame; the read-out has left its peak there."""
-        settings, looks = self._engine.propagation.visibility, self._looks()
+        settings, looks = self.settings.visibility, self._looks()
         if settings is not None and looks is not None:
             for group, now in zip(self._groups, looks, strict=True):
                 group.judge(now, settings)
@@ -192,8 +200,3 @@ class PointTracker:
     def _grid(self) -> ReadGrid:
         hw = self.network_hw
         return ReadGrid(self._engine.feature_size(hw), hw, self._engine.encoder_settings.stride, self.compat)
-
-    def _pixel_map(self) -> PixelMap:
-        if self._map is None:
-            raise InputError("the tracker has not seen a frame yet: call step(frame) first.")
-        return self._map

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array
-from fgvc_deploy.settings import VisibilitySettings
+from fgvc_deploy.settings import RoundTripSettings, VisibilitySettings
 
 LEAST_MASS = 1e-3
 """Label mass below this share of the query frame's counts as this share: its logarithm must stay finite."""
+LEAST_GAP = 0.1
+"""Ways there and back that pass within this many network pixels agree; what is below is rounding."""
 
 
 class Evidence(NamedTuple):
@@ -29,6 +31,11 @@ class Evidence(NamedTuple):
     peak: Float32Array
     similarity: Float32Array
     mass: Float32Array
+
+    @classmethod
+    def certain(cls, points: int) -> Evidence:
+        """Evidence of `points` points on their query frame, where each is seen and looks like itself."""
+        return cls(*(np.ones(points, np.float32) for _ in cls._fields))
 
 
 class Appearance(NamedTuple):
@@ -50,9 +57,29 @@ class Appearance(NamedTuple):
 
 def confidence(evidence: Evidence, settings: VisibilitySettings) -> Float32Array:
     """Estimated probability [P] that the points are visible: a logistic function of the evidence."""
+    return _logistic(_score(evidence, settings))
+
+
+def round_trip_confidence(
+    evidence: Evidence, gap: Float32Array, home: Float32Array, settings: RoundTripSettings
+) -> Float32Array:
+    """The same [P] where points were followed back too: `gap` [P] apart on this frame, `home` [P] on the query's.
+
+    Both in network pixels (Kalal et al., Forward-Backward Error, ICPR 2010).
+    """
+    score = _score(evidence, settings)
+    score += settings.log_gap * np.log(np.maximum(gap, LEAST_GAP))
+    return _logistic(score + settings.log_home * np.log(np.maximum(home, LEAST_GAP)))
+
+
+def _score(evidence: Evidence, settings: VisibilitySettings) -> NDArray[np.float64]:
     log_mass = np.log(np.maximum(evidence.mass, LEAST_MASS))
-    score = settings.bias + settings.peak * evidence.peak.astype(np.float64)
+    score: NDArray[np.float64] = settings.bias + settings.peak * evidence.peak.astype(np.float64)
     score += settings.similarity * evidence.similarity + settings.log_mass * log_mass
+    return score
+
+
+def _logistic(score: NDArray[np.float64]) -> Float32Array:
     # Beyond +-30 float32 cannot tell it from 0 or 1, and exp would overflow.
     probability: Float32Array = (1 / (1 + np.exp(-score.clip(-30, 30)))).astype(np.float32)
     return probability

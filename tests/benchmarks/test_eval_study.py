@@ -1,4 +1,4 @@
-"""The settings study and the calibration of visibility: resuming, paired differences, fits with known answers."""
+"""The settings study: resuming, paired differences; intervals and the cycle task."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ import pytest
 
 import fgvc_deploy
 import tiny_data
-from fgvc_benchmarks.accuracy import calibrate, study, study_page
+from fgvc_benchmarks.accuracy import study, study_page
 from fgvc_benchmarks.accuracy.base import EvalOptions
 from fgvc_benchmarks.accuracy.intervals import mean_interval
 from fgvc_benchmarks.accuracy.study import Variant, run_study
 from fgvc_benchmarks.accuracy.study_clips import study_clips
 from fgvc_benchmarks.accuracy.tasks.cycle import PER_SIDE, Cycle
-from fgvc_benchmarks.accuracy.tasks.synthetic import SyntheticClip
-from fgvc_benchmarks.accuracy.visibility_page import Judged, VisibilityReport
-from fgvc_benchmarks.accuracy.visibility_page import table as visibility_table
-from fgvc_deploy.errors import InputError
-from fgvc_deploy.settings import VisibilitySettings
-from fgvc_deploy.trackers.visibility import Evidence, confidence
 from moving_square import MovingSquare
 
 
@@ -89,59 +83,3 @@ def test_study_continues_across_commits_and_writes_paired_differences(
     shown = study_page.table(record).splitlines()
     assert shown[2].startswith("| as shipped | ")
     assert shown[3].split("|")[3:6] == ["  ", "  ", "  "]  # nothing was measured there
-
-
-def test_logistic_fit_finds_the_weights_that_made_the_data() -> None:
-    rng = np.random.default_rng(1)
-    columns = rng.normal(size=(20000, 3)) * np.array((0.2, 0.3, 1.0)) + np.array((0.7, 0.6, -1.0))
-    weights, bias = np.array((6.0, 2.0, 1.5)), -3.0
-    answers = rng.random(20000) < 1 / (1 + np.exp(-(columns @ weights + bias)))
-    found_bias, found = calibrate.fit_logistic(columns, answers)
-    np.testing.assert_allclose(found, weights, rtol=0.1)
-    assert found_bias == pytest.approx(bias, rel=0.15)
-
-
-def observed(seed: int) -> calibrate.Observed:
-    """A scene whose hidden points have little label mass, but labels as high as the others."""
-    rng = np.random.default_rng(seed)
-    occluded = rng.random((40, 12)) < 0.3
-    occluded[:, 0] = False
-    tracks = np.zeros((40, 12, 2))
-    mass = np.where(occluded[:, 1:], 0.2, 1.0) * rng.uniform(0.7, 1.3, (40, 11))
-    noise = rng.uniform(0.3, 0.9, (40, 11))
-    evidence = Evidence(*(part.astype(np.float32) for part in (noise, noise, mass)))
-    clip = SyntheticClip("s", np.zeros((12, 4, 4, 3), np.uint8), np.zeros((40, 3)), tracks, occluded)
-    return calibrate.Observed(clip, tracks.astype(np.float32), evidence)
-
-
-def test_calibration_finds_what_tells_hidden_points(tmp_path: Path) -> None:
-    settings, threshold = calibrate.calibrate([observed(seed) for seed in range(4)])
-    assert settings.log_mass > 3 * max(abs(settings.peak), abs(settings.similarity))
-    held_out = observed(9)
-    right = (confidence(held_out.evidence, settings) >= threshold) == ~held_out.clip.occluded[:, 1:]
-    assert right.mean() > 0.99
-    text = visibility_table(
-        VisibilityReport(
-            settings=settings,
-            threshold=threshold,
-            occluded_share=0.3,
-            scenes=4,
-            rows={"calibrated": Judged(average_jaccard=0.5, occlusion_accuracy=0.9, average_pts_within_thresh=0.6)},
-            model_weights="none",
-            commit="",
-        )
-    )
-    assert "| calibrated | 0.500 | 0.900 |" in text
-
-
-def test_calibration_is_stored_in_a_bundle_that_still_opens(toy_bundle: Path, tmp_path: Path) -> None:
-    import shutil
-
-    bundle = tmp_path / "bundle"
-    shutil.copytree(toy_bundle, bundle)
-    settings = VisibilitySettings(bias=1, peak=2, similarity=3, log_mass=4)
-    calibrate.store(bundle, settings, 0.62)
-    stored = fgvc_deploy.load(bundle).bundle.manifest.propagation
-    assert (stored.visibility, stored.visible_threshold) == (settings, 0.62)
-    with pytest.raises(InputError, match="no bundle folder"):
-        calibrate.store(tmp_path / "bundle.zip", settings, 0.5)

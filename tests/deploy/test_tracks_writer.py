@@ -74,6 +74,24 @@ def test_csv_has_a_line_for_every_position(tmp_path: Path) -> None:
     np.testing.assert_allclose(table[:, 5], made.confidence[t, point], atol=5.1e-5)
 
 
+def test_gaps_are_written_when_points_were_followed_back(tmp_path: Path) -> None:
+    made = make(4, 3)
+    gap = np.where(made.confidence > 0.4, 10 * made.confidence, np.nan).astype(np.float32)
+    writer = TracksWriter(tmp_path, made.queries, gap=True)
+    for row in zip(made.xy, made.visible, made.confidence, gap, strict=True):
+        writer.write(*row)
+    with pytest.raises(ValueError, match="confidence, gap, got"):
+        writer.write(made.xy[0], made.visible[0], made.confidence[0])
+    writer.close()
+    with np.load(tmp_path / "tracks.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["gap"], gap.T)
+    header, *lines = (tmp_path / "tracks.csv").read_text().splitlines()
+    assert header == "point,t,x,y,visible,confidence,gap"
+    t, point = np.nonzero(np.isfinite(made.xy[..., 0]))
+    written = [float(line.split(",")[6] or "nan") for line in lines]
+    np.testing.assert_allclose(written, gap[t, point], atol=5.1e-4)
+
+
 def test_names_and_no_csv(tmp_path: Path) -> None:
     write(tmp_path, make(2, 2), csv=False, names=["eye", "tail ü"]).close()
     with np.load(tmp_path / "tracks.npz", allow_pickle=False) as archive:
@@ -91,7 +109,7 @@ def test_equal_tracks_are_equal_files(tmp_path: Path) -> None:
 
 def test_wrong_shapes_are_refused(tmp_path: Path) -> None:
     writer = TracksWriter(tmp_path, np.zeros((3, 3), np.float32))
-    with pytest.raises(ValueError, match="expected 3 points"):
+    with pytest.raises(ValueError, match="expected 3 points' tracks, visible, confidence, got"):
         writer.write(np.zeros((2, 2), np.float32), np.ones(2, bool), np.ones(2, np.float32))
     writer.abort()
 

@@ -34,11 +34,11 @@ NAMES = [
 
 OPTIONS = {
     "run": "--backend --bidirectional --codec --compat --fine --grid --json --keypoints --mask --mode --model "
-    "--no-fine --no-overlay --out --overlay --overwrite --points --query-frame --query-order --quiet --size "
-    "--threads -q source",
+    "--no-fine --no-overlay --out --overlay --overwrite --points --query-frame --query-order --quiet "
+    "--round-trip --size --threads -q source",
     "export": "--arch --json --out --overwrite --parity-clip --precision --quiet --target -q checkpoint",
-    "eval": "--backend --compat --fresh --json --model --out --overlays --query-mode --quiet --root --sequence --set "
-    "--size --split --threads --year -q dataset",
+    "eval": "--backend --compat --fresh --json --model --out --overlays --query-mode --quiet --root --round-trip "
+    "--sequence --set --size --split --threads --year -q dataset",
     "train": "--curve --json --out --quiet --resume --set -q config",
     "doctor": "--json bundle",
     "bench latency": "--backend --dense --fresh --model --no-dense --out --quick --quiet --rounds --threads -q",
@@ -58,8 +58,10 @@ METHODS = {
         "ids",
         "network_hw",
         "open",
+        "pixel_map",
         "remove_points",
         "renewed",
+        "settings",
         "step",
         "step_features",
     ],

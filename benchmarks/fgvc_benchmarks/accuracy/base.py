@@ -29,8 +29,9 @@ Figures = dict[str, float | None]
 class EvalOptions(FrozenModel):
     """What a person chooses beside model and data; None leaves it to the task, the bundle or the machine.
 
-    `split` and `year` are DAVIS's and the synthetic scenes', `query_mode` is TAP-Vid's.  `settings` replaces fields
-    of the bundle's propagation settings.
+    `split` and `year` are DAVIS's and the synthetic scenes', `query_mode` is TAP-Vid's.  `round_trip` follows
+    points back to their queries for a better verdict on visibility.  `settings` replaces fields of the bundle's
+    propagation settings.
     """
 
     compat: Compat = "corrected"
@@ -40,6 +41,7 @@ class EvalOptions(FrozenModel):
     split: str | None = None
     year: str | None = None
     query_mode: QueryMode = "first"
+    round_trip: bool = False
     settings: dict[str, float | int | str] = Field(default_factory=dict)
 
     @property
@@ -112,6 +114,8 @@ class Task(ABC, Generic[C, P]):
     """One line: what is scored, and against what."""
     reference_size: ClassVar[str | None] = None
     """Network size of the published protocol, used under `reference`; None: the bundle's."""
+    counts_visibility: ClassVar[bool] = False
+    """Whether the metrics count what the model says of visibility."""
     protocol_size: ClassVar[str | None] = None
     """Network size that the benchmark itself prescribes, used in both modes."""
 

@@ -77,8 +77,12 @@ def evaluate(
     """Evaluate a model on a data set; clips that `places.out` holds for this configuration are not tracked again.
 
     `only` restricts the clips by name.  `fresh` tracks all again.  Each clip is written down as soon as it is scored.
-    Raises InputError when the data set is not whole, or holds none of `only`.
+    Raises InputError when the data set is not whole, or holds none of `only`, and for `round_trip` where no metric
+    counts it.
     """
+    if options.round_trip and (options.reference or not task.counts_visibility):
+        where = "the reference predicts no visibility" if options.reference else f"{task.name} scores no visibility"
+        raise InputError(f"--round-trip changes nothing here: {where}; drop it.")
     done = Evaluation(task, describe(task, model, options))
     path = places.out / f"{task.name}.jsonl" if places.out else None
     stored = read(path) if path and not fresh else []

@@ -43,6 +43,7 @@ class Runner:
     ) -> None:
         self.on_frame = on_frame
         self._model = model
+        self._round_trip = options.round_trip
         self._common: dict[str, Any] = {
             "size": size,
             "compat": options.compat,
@@ -67,7 +68,12 @@ class Runner:
         queries = inside(queries_tyx, frames[0].shape[:2]).astype(np.float32)
         tracker = self._model.point_tracker(kind="keypoint" if keypoints else "point", **self._common)
         source = point_frames(
-            self._timed(frames), tracker, queries, bidirectional=bidirectional, on_frame=self._count
+            self._timed(frames),
+            tracker,
+            queries,
+            bidirectional=bidirectional,
+            round_trip=self._round_trip,
+            on_frame=self._count,
         )
         results = self._drain((r.xy, r.visible, r.confidence) for r in source)
         xy, visible, confidence = (np.stack(part, axis=1) for part in zip(*results, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fgvc_benchmarks.provenance import ROOT
-from fgvc_deploy.settings import FrozenModel, VisibilitySettings
+from fgvc_deploy.settings import FrozenModel, RoundTripSettings, VisibilitySettings
 
 RESULT = ROOT / "benchmarks" / "results" / "visibility.json"
 PAGE = ROOT / "docs" / "visibility.md"
@@ -11,11 +11,19 @@ START, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 class Judged(FrozenModel):
-    """Figures of one way to judge visibility, as fractions."""
+    """Figures of one way to judge visibility, as fractions; None where there is a verdict but no confidence.
+
+    `auc_visible`: how often a visible position has more confidence than a hidden one; `auc_right`: how often one that
+    is visible and tracked to within 4 px has more than one that is not.  `log_loss`: mean of -log of the probability
+    of what was true.
+    """
 
     average_jaccard: float
     occlusion_accuracy: float
     average_pts_within_thresh: float
+    auc_visible: float | None = None
+    auc_right: float | None = None
+    log_loss: float | None = None
 
 
 class VisibilityReport(FrozenModel):
@@ -23,6 +31,7 @@ class VisibilityReport(FrozenModel):
 
     settings: VisibilitySettings
     threshold: float
+    round_trip: RoundTripSettings
     occluded_share: float
     scenes: int
     rows: dict[str, Judged]
@@ -40,14 +49,24 @@ def write_report(report: VisibilityReport) -> None:
 
 def table(report: VisibilityReport) -> str:
     """Markdown: a line for each way, and what was fitted."""
-    lines = ["| visible is | AJ | occlusion accuracy |", "|---|---:|---:|"]
-    lines += [
-        f"| {name} | {row.average_jaccard:.3f} | {row.occlusion_accuracy:.3f} |" for name, row in report.rows.items()
+    lines = [
+        "| visible is | AJ | occlusion accuracy | AUC, visible | AUC, right | log loss |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    weights = ", ".join(f"{name} {value:g}" for name, value in report.settings.model_dump().items())
+    lines += [f"| {name} | {' | '.join(_cells(row))} |" for name, row in report.rows.items()]
     lines += [
         "",
         f"{report.scenes} scenes of 24 frames, 64 points each; {report.occluded_share:.1%} of positions are hidden.",
-        f"Weights: {weights}; threshold {report.threshold:g}.  Model: {report.model_weights}.",
+        f"Weights: {_weights(report.settings)}; threshold {report.threshold:g}.  With `--round-trip`: "
+        f"{_weights(report.round_trip)}.  Model: {report.model_weights}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: Judged) -> list[str]:
+    figures = (row.average_jaccard, row.occlusion_accuracy, row.auc_visible, row.auc_right, row.log_loss)
+    return ["" if figure is None else f"{figure:.3f}" for figure in figures]
+
+
+def _weights(settings: VisibilitySettings) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in settings.model_dump().items())

@@ -90,6 +90,28 @@ def test_bidirectional_leaves_no_gap(fgvc: Fgvc, video: Path, tmp_path: Path) ->
         assert np.isfinite(saved["tracks"]).all()
 
 
+def test_a_round_trip_says_how_far_from_home(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
+    assert fgvc("run", video, "--grid", 2, "--round-trip", "--out", "out", "--no-overlay", *FAST).code == 0
+    with np.load(tmp_path / "out" / "tracks.npz") as saved:
+        assert saved["gap"].shape == saved["visible"].shape
+        assert np.isfinite(saved["gap"][:, 0]).any()
+    header, first, *_ = (tmp_path / "out" / "tracks.csv").read_text().splitlines()
+    assert header == "point,t,x,y,visible,confidence,gap"
+    assert float(first.split(",")[-1]) >= 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["round_trip"] is True
+
+
+@pytest.mark.parametrize("wrong", [("--mask", "first.png"), ("--grid", 2, "--compat", "reference")])
+def test_a_round_trip_is_refused_where_it_means_nothing(
+    wrong: tuple[object, ...], fgvc: Fgvc, video: Path, tmp_path: Path
+) -> None:
+    _mask(tmp_path / "first.png")
+    done = fgvc("run", video, *wrong, "--round-trip", "--out", "out")
+    assert done.code == 2
+    assert "--round-trip is" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_mask_gives_palette_masks(fgvc: Fgvc, video: Path, tmp_path: Path) -> None:
     _mask(tmp_path / "first.png")
     assert fgvc("run", video, "--mask", "first.png", "--out", "out", *FAST).code == 0
@@ -164,6 +186,8 @@ def test_plain_lines_without_a_terminal(fgvc: Fgvc, video: Path) -> None:
     [
         (("--grid", 2, "--query-frame", 4), 8),
         (("--grid", 2, "--query-frame", 4, "--bidirectional"), 8 + 5),
+        (("--grid", 2, "--query-frame", 4, "--round-trip"), 8 + 4),
+        (("--grid", 2, "--query-frame", 4, "--bidirectional", "--round-trip"), 8 + 5 + 4 + 5),
         (("--mask", "first.png", "--query-frame", 4), 4),
         (("--mask", "first.png", "--query-frame", 4, "--bidirectional"), 5 + 4),
     ],

@@ -108,14 +108,18 @@ def test_late_and_removed_points_keep_their_own_evidence(quick_engine: EngineFac
     np.testing.assert_allclose(among.evidence.mass[0], alone.evidence.mass[0], rtol=1e-4)
 
 
-def test_evidence_waits_for_points_on_their_query_frame(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+def test_points_are_certain_on_their_query_frame(quick_engine: EngineFactory, moving_clip: Clip) -> None:
     tracker = PointTracker(judged(quick_engine()))
     assert tracker.evidence is None
     tracker.add_points(POINTS)
     tracker.step(moving_clip[0])
-    assert tracker.evidence is None
-    tracker.step(moving_clip[1])
     assert tracker.evidence is not None
+    assert [part.tolist() for part in tracker.evidence] == [[1, 1]] * 3
+    tracker.add_points(POINTS[:1])
+    tracker.step(moving_clip[1])
+    followed, late = tracker.evidence.peak[:2], [float(part[2]) for part in tracker.evidence]
+    assert followed.max() < 1
+    assert late == [1, 1, 1]
 
 
 def test_bidirectional_passes_are_judged_too(quick_engine: EngineFactory, moving_clip: Clip) -> None:

@@ -51,6 +51,7 @@ class Synthetic(Task[SyntheticClip, Tracks]):
 
     name = "synthetic"
     unit = "fraction"
+    counts_visibility = True
     about = "average Jaccard and occlusion accuracy on exact scenes; ROOT is a folder of the DAVIS layout"
     protocol_size = f"{SIDE}x{SIDE}"
 

@@ -25,6 +25,7 @@ class TapVid(Task[TapVidVideo, Tracks]):
 
     name = "tapvid"
     unit = "fraction"
+    counts_visibility = True
     about = "average Jaccard, points within thresholds, occlusion accuracy; ROOT is a pickle or a folder of them"
     protocol_size = f"{SCORED_HW[0]}x{SCORED_HW[1]}"
 
