@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from fgvc_training.edge.batch import PairBatch, Queries
+from fgvc_training.edge.batch import PairTensors, Queries
 from fgvc_training.edge.module import EdgeModule
 from fgvc_training.edge.settings import EdgeSettings, LossSettings
 from fgvc_training.edge.task import EdgeTask
@@ -36,7 +36,7 @@ def built(settings: EdgeSettings) -> EdgeTask:
     return EdgeTask(settings, RunContext())
 
 
-def a_batch(task: EdgeTask) -> PairBatch:
+def a_batch(task: EdgeTask) -> PairTensors:
     """Two pairs of each kind."""
     rng = np.random.default_rng(3)
     kinds: dict[bool, list[Any]] = {True: [], False: []}
@@ -73,7 +73,7 @@ def test_new_terms_do_not_disturb_the_others(settings: EdgeSettings) -> None:
 
 def test_without_a_synthetic_pair_the_teacher_is_silent(settings: EdgeSettings) -> None:
     task = built(with_paper_losses(settings))
-    real = PairBatch(*(part[2:] for part in a_batch(task)))
+    real = PairTensors(*(part[2:] for part in a_batch(task)))
     term = task.module.train()(real, np.random.default_rng(1))["teacher"]
     term.backward()
     assert float(term.detach()) == 0

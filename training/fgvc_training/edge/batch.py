@@ -1,4 +1,4 @@
-"""What the losses of the edge encoder are computed from: a batch of pairs, and the pixels that are asked of it."""
+"""What the losses of the edge encoder are computed from: pairs as tensors, and the pixels that are asked of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class PairBatch(NamedTuple):
+class PairTensors(NamedTuple):
     """B pairs on the feature grid [h, w]; frame 0 is the reference, frame 1 the target whose pixels are asked.
+
+    One pair that is not yet part of a batch has the same fields without the axis B.
 
     `frames` [B, 2, 3, H, W], ImageNet-normalised RGB; `flow` [B, 2, h, w], target to reference in feature pixels;
     `valid` bool [B, h, w]: where flow is right; `ids` int64 [B, 2, h, w]: objects, -1 = unknown; `colours`

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fgvc_training.edge.attention import circle_logits, gather_pixels, raster_to_xy
-from fgvc_training.edge.batch import PairBatch, Queries
+from fgvc_training.edge.batch import PairTensors, Queries
 from fgvc_training.edge.losses import bilinear_labels, cycle_loss, identity_loss, matching_loss
 from fgvc_training.edge.paper_losses import PaperLosses
 from fgvc_training.edge.settings import LossSettings
@@ -34,7 +34,7 @@ class EdgeModule(nn.Module):
         self.encoder.trunk.eval()
         return self
 
-    def forward(self, batch: PairBatch, rng: np.random.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: PairTensors, rng: np.random.Generator) -> dict[str, Tensor]:
         """Weighted terms by name: matching, identity, cycle, then the paper's; those of weight 0 are left out."""
         frames = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         features = self.encoder(frames).float().unflatten(0, batch.frames.shape[:2])
@@ -44,7 +44,7 @@ class EdgeModule(nn.Module):
         paper: dict[str, Tensor] = self.paper(self.encoder, features, batch, queries, rng)
         return terms | paper
 
-    def _queries(self, batch: PairBatch, chosen: Tensor) -> Queries:
+    def _queries(self, batch: PairTensors, chosen: Tensor) -> Queries:
         height, width = batch.valid.shape[1:]
         own = raster_to_xy(chosen, width)
         flow = gather_pixels(batch.flow, chosen)
@@ -54,7 +54,7 @@ class EdgeModule(nn.Module):
         return Queries(chosen, own, goal, known)
 
     def _terms(
-        self, features: Tensor, batch: PairBatch, queries: Queries, rng: np.random.Generator
+        self, features: Tensor, batch: PairTensors, queries: Queries, rng: np.random.Generator
     ) -> dict[str, Tensor]:
         """`features` [B, 2, C, h, w]."""
         settings = self.settings
@@ -91,7 +91,7 @@ class EdgeModule(nn.Module):
         there = there.masked_fill(distance >= settings.radius, -torch.inf)
         return cycle_loss(there, there.transpose(1, 2), distance < settings.cycle_reach)
 
-    def _choose(self, batch: PairBatch, rng: np.random.Generator) -> Tensor:
+    def _choose(self, batch: PairTensors, rng: np.random.Generator) -> Tensor:
         """Raster positions int64 [B, Q] of target pixels: a share of each kind, the others anywhere."""
         settings = self.settings
         rows = []

@@ -18,7 +18,7 @@ from fgvc_training.augment.lab import normalized_lab, rgb_of_normalized_lab
 from fgvc_training.augment.lab_dropout import COLOUR_CHANNELS, draw_dropped_channel
 from fgvc_training.discriminator import CorrelationDiscriminator
 from fgvc_training.edge.attention import circle_logits, gather_pixels, window_cosines
-from fgvc_training.edge.batch import PairBatch, Queries
+from fgvc_training.edge.batch import PairTensors, Queries
 from fgvc_training.edge.prepare import denormalise, normalise
 from fgvc_training.edge.settings import LossSettings
 from fgvc_training.encoder.edge import HEAD_CHANNELS
@@ -46,7 +46,7 @@ class PaperLosses(nn.Module):
             self.discriminator = CorrelationDiscriminator(entries, settings.adversarial_reversal)
 
     def forward(
-        self, encoder: nn.Module, features: Tensor, batch: PairBatch, queries: Queries, rng: np.random.Generator
+        self, encoder: nn.Module, features: Tensor, batch: PairTensors, queries: Queries, rng: np.random.Generator
     ) -> dict[str, Tensor]:
         """Weighted terms by name; `features` [B, 2, C, h, w] are those of the batch's frames."""
         settings, terms = self.settings, {}
@@ -60,7 +60,7 @@ class PaperLosses(nn.Module):
         return terms
 
     def _reconstruction(
-        self, encoder: nn.Module, batch: PairBatch, queries: Queries, rng: np.random.Generator
+        self, encoder: nn.Module, batch: PairTensors, queries: Queries, rng: np.random.Generator
     ) -> Tensor:
         """A pass of its own over `reconstruction_pairs` pairs, so that all other terms see frames with colour."""
         settings = self.settings
@@ -77,7 +77,7 @@ class PaperLosses(nn.Module):
         colours = batch.colours[picked, :, COLOUR_CHANNELS.index(channel)].flatten(2)
         return rebuilt_channel_loss(logits, colours[:, 0], colours[:, 1].gather(1, chosen), ~batch.synthetic[picked])
 
-    def _teacher(self, features: Tensor, batch: PairBatch, queries: Queries) -> Tensor:
+    def _teacher(self, features: Tensor, batch: PairTensors, queries: Queries) -> Tensor:
         """Synthetic pairs only; a batch may have none, and the term is then 0."""
         settings = self.settings
         reference, target = features[batch.synthetic].unbind(1)
@@ -87,7 +87,7 @@ class PaperLosses(nn.Module):
         logits = circle_logits(query, reference, asked.own, settings.radius, settings.temperature)
         return soft_label_loss(logits.float(), labels.float(), asked.known)
 
-    def _adversary(self, features: Tensor, batch: PairBatch, rng: np.random.Generator) -> Tensor:
+    def _adversary(self, features: Tensor, batch: PairTensors, rng: np.random.Generator) -> Tensor:
         """Pixels are drawn alike in all pairs: where the other terms ask differs between synthetic and real ones."""
         assert self.discriminator is not None
         reference, target = features.unbind(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from fgvc_training.augment.crop import flip_flow, random_area_box, resize
 from fgvc_training.augment.lab import normalized_lab
 from fgvc_training.augment.photometric import change_photometry
-from fgvc_training.edge.batch import PairBatch
+from fgvc_training.edge.batch import PairTensors
 from fgvc_training.edge.pairs import UNKNOWN, RawPair
 from fgvc_training.edge.settings import PairSettings
 from fgvc_training.sampling import inside_image, sample
@@ -20,17 +19,6 @@ from fgvc_training.sampling import inside_image, sample
 STRIDE = 4
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-
-
-class PairSample(NamedTuple):
-    """One pair as `PairBatch` has B of them."""
-
-    frames: Tensor
-    flow: Tensor
-    valid: Tensor
-    ids: Tensor
-    colours: Tensor
-    synthetic: Tensor
 
 
 def normalise(rgb: Tensor) -> Tensor:
@@ -45,8 +33,8 @@ def denormalise(frames: Tensor) -> Tensor:
     return frames * std + mean
 
 
-def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator) -> PairSample:
-    """Crop to `settings.size` squared; labels are read at the pixels (4i, 4j) of the crop."""
+def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator) -> PairTensors:
+    """One pair cropped to `settings.size` squared; labels are read at the pixels (4i, 4j) of the crop."""
     frames = torch.from_numpy(np.ascontiguousarray(pair.frames)).permute(0, 3, 1, 2).float() / 255
     box = random_area_box((frames.shape[2], frames.shape[3]), settings.area, settings.aspect, rng)
     scale = torch.tensor((settings.size / box.width, settings.size / box.height))
@@ -62,7 +50,7 @@ def prepare_pair(pair: RawPair, settings: PairSettings, rng: np.random.Generator
     colours = normalized_lab(cropped[..., ::STRIDE, ::STRIDE])[:, 1:]
     if settings.photometric is not None:
         cropped = change_photometry(cropped, settings.photometric, rng)
-    return PairSample(normalise(cropped), flow, valid, ids, colours, torch.tensor(pair.synthetic))
+    return PairTensors(normalise(cropped), flow, valid, ids, colours, torch.tensor(pair.synthetic))
 
 
 def put_points(flow: Tensor, valid: Tensor, points: Tensor) -> None:
@@ -99,6 +87,6 @@ def mirrored(pair: RawPair) -> RawPair:
     )
 
 
-def collate(samples: Sequence[PairSample]) -> PairBatch:
-    """Samples of one batch, stacked."""
-    return PairBatch(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
+def collate(samples: Sequence[PairTensors]) -> PairTensors:
+    """Single pairs, stacked to a batch."""
+    return PairTensors(*(torch.stack(parts) for parts in zip(*samples, strict=True)))

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from fgvc_training.correlation import local_correlation, window_inside, window_offsets
 from fgvc_training.data.videos import FrameVideo
-from fgvc_training.edge.prepare import STRIDE, PairSample, normalise
+from fgvc_training.edge.batch import PairTensors
+from fgvc_training.edge.prepare import STRIDE, normalise
 
 RADIUS, MEMORY, TOPK, TEMPERATURE = 7.5, 5, 10, 0.07
 
@@ -77,8 +78,11 @@ def _overlap(ours: Tensor, truth: Tensor) -> float:
 
 
 @torch.inference_mode()
-def match_error(encoder: nn.Module, samples: Sequence[PairSample], *, radius: float = 24.0) -> tuple[float, float]:
-    """Share of valid pixels whose best match in a circle is within 0.75 feature pixels of the truth, and within 2."""
+def match_error(encoder: nn.Module, samples: Sequence[PairTensors], *, radius: float = 24.0) -> tuple[float, float]:
+    """Share of valid pixels whose best match in a circle is within 0.75 feature pixels of the truth, and within 2.
+
+    `samples` are single pairs, not batches.
+    """
     hits = np.zeros(2)
     count = 0
     for sample in samples:

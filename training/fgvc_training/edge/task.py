@@ -12,10 +12,10 @@ from torch import nn
 from fgvc_training.data.sources import MaskedVideo, Video
 from fgvc_training.data.synthetic.outlines import OutlinedVideo
 from fgvc_training.data.videos import FrameVideo, read_davis, read_folder
-from fgvc_training.edge.batch import PairBatch
+from fgvc_training.edge.batch import PairTensors
 from fgvc_training.edge.module import EdgeModule
 from fgvc_training.edge.pairs import ScenePairs, VideoPairs
-from fgvc_training.edge.prepare import PairSample, collate, mirrored, normalise, prepare_pair
+from fgvc_training.edge.prepare import collate, mirrored, normalise, prepare_pair
 from fgvc_training.edge.selection import carried_mask_overlap, match_error
 from fgvc_training.edge.settings import EdgeSettings
 from fgvc_training.edge.track_pairs import TrackPairs
@@ -52,7 +52,7 @@ class EdgeTask:
         self.encoder: nn.Module = build_encoder(settings, training, context.seed)
         self.module: nn.Module = EdgeModule(self.encoder, settings.losses, settings.pairs.synthetic)
 
-    def sample(self, index: int, rng: np.random.Generator) -> PairSample:
+    def sample(self, index: int, rng: np.random.Generator) -> PairTensors:
         """One pair, from a scene, a tracked video or a video."""
         raw = self._source(rng.random()).draw(rng)
         return prepare_pair(mirrored(raw) if rng.random() < 0.5 else raw, self._settings.pairs, rng)
@@ -72,7 +72,7 @@ class EdgeTask:
             raise DataError("`edge.tracks` and `edge.pairs.tracked` go together: give both or none")
         return None if folder is None else TrackPairs(videos, folder)
 
-    def collate(self, samples: Sequence[PairSample]) -> PairBatch:
+    def collate(self, samples: Sequence[PairTensors]) -> PairTensors:
         """See `prepare.collate`."""
         return collate(samples)
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fgvc_training.encoder.blocks import ConvNorm
-from fgvc_training.encoder.efficientnet_lite import EdgeLite0, unit_length, upsample_aligned
+from fgvc_training.encoder.efficientnet_lite import STAGES, EdgeLite0, unit_length, upsample_aligned
 
+LEVELS = tuple(stage.c_out for stage in STAGES if stage.level)
+"""Channels of the ImageNet levels of stride 4, 8 and 16: 24, 40 and 112."""
 WIDTH = 96
 HEAD_CHANNELS = 64
 SHARES = (2 / 6, 1 / 6, 1 / 6, 2 / 6)
@@ -120,7 +122,7 @@ class EdgeEncoder(EdgeFeatures):
 
     def __init__(self) -> None:
         super().__init__(HEAD_CHANNELS)
-        self.centred = nn.ModuleList(Centred(channels) for channels in (24, 40, 112))
+        self.centred = nn.ModuleList(Centred(channels) for channels in LEVELS)
 
     def level_parts(self) -> nn.ModuleList:
         """See `EdgeFeatures`."""

@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fgvc_training.encoder.edge import Centred, EdgeEncoder, EdgeFeatures
+from fgvc_training.encoder.edge import LEVELS, Centred, EdgeEncoder, EdgeFeatures
 from fgvc_training.encoder.efficientnet_lite import unit_length
 
 KEPT = (16, 24, 48, 40)
 """Components of the ImageNet levels of stride 4, 8 and 16 and of the head."""
-LEVELS = (24, 40, 112)
 
 
 class Components(nn.Module):
