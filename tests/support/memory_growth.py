@@ -27,8 +27,11 @@ from fgvc_deploy.trackers.masks import MaskTracker
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.video.source import open_source
 
+Frames = Iterator[NDArray[np.uint8]]
 STRIDE = 4
-FRAMES, HEIGHT, WIDTH = 12, 40, 56
+HEIGHT, WIDTH = 40, 56
+# After so many frames the picture starts again.
+PERIOD = 12
 
 
 class Use(NamedTuple):
@@ -76,48 +79,46 @@ def engine(overlap: bool) -> Engine:
     return Engine(encoder, PreprocessSettings(), settings, "native", PatchEncoder(), TiledBackend(1), overlap)
 
 
-def frames() -> Iterator[NDArray[np.uint8]]:
+def frames() -> Frames:
     """Noise that moves a little every frame, without end, each frame in new memory as from a decoder."""
     noise = np.random.default_rng(7).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     for number in count():
-        yield np.roll(noise, (number % FRAMES, 2 * (number % FRAMES)), (0, 1))
+        yield np.roll(noise, (number % PERIOD, 2 * (number % PERIOD)), (0, 1))
 
 
-def points() -> Iterator[Any]:
+def points(frames: Frames) -> Iterator[Any]:
     """A person adds points every ten frames and the oldest are removed, so groups come and go."""
     tracker = PointTracker(engine(overlap=False))
-    for number, frame in enumerate(frames()):
+    for number, frame in enumerate(frames):
         if number % 10 == 0:
             tracker.add_points(np.array([[20 + number % 13, 20], [30, 23]]))
             tracker.remove_points(tracker.ids[:-4])
         yield tracker.step(frame)
 
 
-def point_video() -> Iterator[Any]:
+def point_video(frames: Frames) -> Iterator[Any]:
     """A whole video's points, the next frame encoded in a thread of its own."""
-    return point_frames(
-        frames(), PointTracker(engine(overlap=True)), np.array([[0, 20, 20], [9, 23, 30]], np.float32)
-    )
+    return point_frames(frames, PointTracker(engine(overlap=True)), np.array([[0, 20, 20], [9, 23, 30]], np.float32))
 
 
-def mask_video() -> Iterator[Any]:
+def mask_video(frames: Frames) -> Iterator[Any]:
     """A whole video's mask, the next frame encoded in a thread of its own."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[12:30, 20:40] = 5
-    return mask_frames(frames(), MaskTracker(engine(overlap=True), mask))
+    return mask_frames(frames, MaskTracker(engine(overlap=True), mask))
 
 
-def reading(video: str) -> Iterator[int]:
-    """Read a video to its end, then its first frame only, again and again."""
-    while True:
+def reading(frames: Frames, video: str) -> Iterator[int]:
+    """In every turn a video is read to its end, then its first frame only."""
+    for _ in frames:
         with open_source(video) as source:
             yield sum(1 for _ in source) + len(next(iter(source)))
 
 
-def leaking() -> Iterator[None]:
-    """What must be noticed: of every frame 100 bytes and an open file are kept."""
+def leaking(frames: Frames) -> Iterator[None]:
+    """What must be noticed: in every turn 100 bytes and an open file are kept."""
     kept = []
-    while True:
+    for _ in frames:
         kept.append((np.zeros(100, np.uint8), os.dup(0)))
         yield
 
@@ -132,21 +133,28 @@ STREAMS: dict[str, tuple[Callable[..., Iterator[Any]], int, int]] = {
 }
 
 
-def growth(stream: Iterator[Any], first: int, last: int) -> Use:
-    """How much more is held after `last` turns than after `first`."""
+def growth(stream: Callable[[Frames], Iterator[Any]], first: int, last: int) -> Use:
+    """How much more is held after `last` turns than after `first`.
+
+    It is read when the next frame is asked for: then the thread that encodes ahead has nothing in hand.
+    """
+    readings = []
+
+    def measured() -> Frames:
+        for turn, frame in enumerate(islice(frames(), last + 1)):
+            if turn in (first, last):
+                readings.append(use())
+            yield frame
+
     tracemalloc.start()
     # The first reading imports what it needs.
     use()
-    before, after = (_use_after(stream, turns) for turns in (first, last - first))
-    return Use(*(later - earlier for earlier, later in zip(before, after, strict=True)))
-
-
-def _use_after(stream: Iterator[Any], turns: int) -> Use:
-    for _ in islice(stream, turns):
+    for _ in stream(measured()):
         pass
-    return use()
+    before, after = readings
+    return Use(*(later - earlier for earlier, later in zip(before, after, strict=True)))
 
 
 if __name__ == "__main__":
     make, *turns = STREAMS[sys.argv[1]]
-    print(json.dumps(growth(make(*sys.argv[2:]), *turns)._asdict()))
+    print(json.dumps(growth(lambda given: make(given, *sys.argv[2:]), *turns)._asdict()))
