@@ -26,7 +26,7 @@ from fgvc_kernels import native
 
 EngineFactory = Callable[..., Engine]
 Clip = NDArray[np.uint8]
-# Over 200 frames; what is measured is below 200 bytes and the same in every run.
+# Over 200 frames; what is measured is about 200 bytes.
 FLAT_BYTES = 4096
 RESIDENT_BYTES = 5 * 2**20
 # One step may fill caches and free lists of Python's own; a label array there is 9 MB.
