@@ -2,40 +2,55 @@
 
     python -m fgvc_benchmarks.corrections --root ../shared/data
 
-Every sequence is tracked with the bundle's settings; scores go to benchmarks/results/corrections.json and into the
-table of docs/corrections.md.
+Protocol and metrics are the corrected ones for both, and the fine stage, which the reference has not, is off: the
+two differ in the tracker's `compat` only.  Scores go to benchmarks/results/corrections.json and into the table of
+docs/corrections.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fgvc_deploy
-from fgvc_benchmarks.datasets.badja import read_badja
-from fgvc_benchmarks.datasets.davis import read_davis
-from fgvc_benchmarks.datasets.frames import FrameFiles
-from fgvc_benchmarks.datasets.planar import read_planar
-from fgvc_benchmarks.metrics.badja import BadjaSequence, badja_pck
-from fgvc_benchmarks.metrics.davis import score_masks
-from fgvc_benchmarks.provenance import commit
+from fgvc_benchmarks.accuracy.base import EvalOptions, Scores
+from fgvc_benchmarks.accuracy.running import Runner
+from fgvc_benchmarks.accuracy.tasks.table import find_task
+from fgvc_benchmarks.active_set_page import write_page
+from fgvc_benchmarks.provenance import ROOT, commit
 from fgvc_deploy.results.run_json import machine, versions
 from fgvc_deploy.settings import Compat
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "corrections.json"
 PAGE = ROOT / "docs" / "corrections.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
 MODES: tuple[Compat, ...] = ("reference", "corrected")
-PLANAR_THRESHOLDS = (1, 2, 4, 8, 16)
-PLANAR_SIDE = 256
-Scores = dict[str, float]
+PROTOCOL = EvalOptions()
+MOST_LINES = 8
+ByClip = dict[str, float]
+
+
+class Figure(NamedTuple):
+    """A row group of the table: one figure of a task, with what makes it percent."""
+
+    label: str
+    task: str
+    name: str
+    scale: float
+
+
+FOLDERS = {"badja": ".", "davis": "davis16", "planar": "planar_video", "synthetic": "davis16_train256"}
+FIGURES = (
+    Figure("BADJA PCK@0.2", "badja", "pck_0.2", 1.0),
+    Figure("BADJA PCK@0.1", "badja", "pck_0.1", 1.0),
+    Figure("DAVIS 2016 J", "davis", "J-Mean", 100.0),
+    Figure("planar <delta_avg", "planar", "average_pts_within_thresh", 100.0),
+    Figure("synthetic <delta_avg", "synthetic", "average_pts_within_thresh", 100.0),
+    Figure("synthetic, within 1 px", "synthetic", "pts_within_1", 100.0),
+)
 
 
 def main() -> None:
@@ -45,7 +60,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=None, help="bundle; default: the one shipped")
     arguments = parser.parse_args()
     model = fgvc_deploy.load(arguments.model)
-    rows = {name: {mode: measure(model, arguments.root, mode) for mode in MODES} for name, measure in SETS.items()}
+    scores = {
+        (task, mode): score(model, task, arguments.root / folder, mode)
+        for task, folder in FOLDERS.items()
+        for mode in MODES
+    }
+    rows = {figure.label: {mode: _by_clip(scores[figure.task, mode], figure) for mode in MODES} for figure in FIGURES}
     record = {
         "commit": commit(ROOT).model_dump(),
         "versions": versions(),
@@ -54,67 +74,39 @@ def main() -> None:
         "scores": rows,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, after = page.partition(START)
-    PAGE.write_text(before + START + "\n" + table(rows) + END + after.partition(END)[2], encoding="utf-8")
+    write_page(PAGE, table(rows))
 
 
-def badja(model: fgvc_deploy.Model, root: Path, compat: Compat, alpha: float) -> Scores:
-    """PCK per sequence: queries are the joints visible in the first annotated frame."""
-    sequences = {}
-    for clip in read_badja(root):
-        seen = clip.visible[:, 0]
-        queries = np.concatenate([np.zeros((seen.sum(), 1)), clip.joints[seen, 0, ::-1]], axis=1)
-        tracks = model.track(_frames(clip.frames), queries, compat=compat).tracks
-        sequences[clip.name] = BadjaSequence(tracks, clip.joints[seen], clip.visible[seen], clip.mask_area)
-    return badja_pck(sequences, alpha).sequences
+def score(model: fgvc_deploy.Model, name: str, root: Path, mode: Compat) -> dict[str, Scores]:
+    """Scores of every clip of a task, tracked in this mode at the protocol's size, else the bundle's."""
+    task: Any = find_task(name)
+    settings = model.bundle.manifest.propagation.model_copy(update={"fine": "off"})
+    runner = Runner(model, EvalOptions(compat=mode), task.size(PROTOCOL), settings)
+    return {
+        clip.name: task.score(clip, task.predict(clip, runner, PROTOCOL), PROTOCOL)
+        for clip in task.clips(root, PROTOCOL)
+    }
 
 
-def davis(model: fgvc_deploy.Model, root: Path, compat: Compat) -> Scores:
-    """Mean J per sequence, in percent."""
-    scores = {}
-    for sequence in read_davis(root / "davis16"):
-        truth = [sequence.labels(t) for t in range(len(sequence.frames))]
-        masks = model.track_masks(_frames(sequence.frames), truth[0], compat=compat)
-        scores[sequence.name] = 100 * float(np.mean(score_masks(list(masks), truth)[1].region))
-    return scores
+def _by_clip(scores: dict[str, Scores], figure: Figure) -> ByClip:
+    found = {clip: score.figures[figure.name] for clip, score in scores.items()}
+    return {clip: figure.scale * value for clip, value in found.items() if value is not None}
 
 
-def planar(model: fgvc_deploy.Model, root: Path, compat: Compat) -> Scores:
-    """Points within 1, 2, 4, 8, 16 px of the truth at 256x256 scale, averaged, in percent."""
-    scores = {}
-    for clip in read_planar(root / "planar_video"):
-        points, frames = clip.grid(), _frames(clip.frames)
-        queries = np.concatenate([np.zeros((len(points), 1)), points[:, ::-1]], axis=1)
-        tracks = model.track(frames, queries, compat=compat).tracks[:, 1:]
-        scale = PLANAR_SIDE / np.array(frames.shape[2:0:-1])
-        error = np.linalg.norm((tracks - clip.tracks(points)[:, 1:]) * scale, axis=-1)[:, clip.valid[1:]]
-        scores[clip.name] = 100 * float(np.mean([(error < t).mean() for t in PLANAR_THRESHOLDS]))
-    return scores
-
-
-SETS: dict[str, Callable[[fgvc_deploy.Model, Path, Compat], Scores]] = {
-    "BADJA PCK@0.2": partial(badja, alpha=0.2),
-    "BADJA PCK@0.1": partial(badja, alpha=0.1),
-    "DAVIS 2016 J": davis,
-    "planar <delta_avg": planar,
-}
-
-
-def table(rows: dict[str, dict[Compat, Scores]]) -> str:
-    """Markdown: a line per sequence and one for the mean of each data set."""
+def table(rows: dict[str, dict[Compat, ByClip]]) -> str:
+    """Markdown: a line per sequence and one for the mean of each data set; of scenes, the mean alone."""
     lines = ["| data | sequence | reference | corrected |", "|---|---|---:|---:|"]
     for name, modes in rows.items():
         reference, corrected = modes["reference"], modes["corrected"]
-        lines += [f"| {name} | {s} | {reference[s]:.1f} | {corrected[s]:.1f} |" for s in reference]
+        lines += [
+            f"| {name} | {s} | {reference[s]:.1f} | {corrected[s]:.1f} |"
+            for s in reference
+            if len(reference) <= MOST_LINES
+        ]
         if len(reference) > 1:
             means = [float(np.mean(list(scores.values()))) for scores in (reference, corrected)]
             lines.append(f"| {name} | **mean** | **{means[0]:.1f}** | **{means[1]:.1f}** |")
     return "\n".join(lines) + "\n"
-
-
-def _frames(files: FrameFiles) -> NDArray[np.uint8]:
-    return np.stack([files[t] for t in range(len(files))])
 
 
 if __name__ == "__main__":
