@@ -94,7 +94,9 @@ def compare(model: fgvc_deploy.Model, path: Path, count: int | None, points: int
 
 def both(model: fgvc_deploy.Model, path: Path, count: int | None, points: int, threads: int) -> Iterator[Seen]:
     """The default tracker and two referees, frame by frame."""
-    engine, tracker = model.engine(), model.point_tracker()
+    # The referees read labels; what the fine stage makes of them is no part of propagation.
+    settings = model.bundle.manifest.propagation.model_copy(update={"fine": "off"})
+    engine, tracker = model.engine(propagation=settings), model.point_tracker(propagation=settings)
     with open_source(path) as video:
         for number, frame in enumerate(itertools.islice(video, count)):
             if number == 0:
