@@ -58,7 +58,7 @@ def _key_and_plan(choice: Choice, source: Source, model_sha256: str) -> tuple[En
 
 def _key_of_the_gpu_here(precision: str, model_sha256: str, default_size: str) -> EngineKey:
     """An engine of TensorRT depends on everything; raises `BackendError` without a GPU."""
-    from fgvc_deploy.gpu.cuda_driver import open_driver
+    from fgvc_deploy.gpu.device.cuda_driver import open_driver
 
     built_by = version("tensorrt")
     driver = open_driver()

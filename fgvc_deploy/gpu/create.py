@@ -7,8 +7,9 @@ from contextlib import suppress
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders import select as encoders
 from fgvc_deploy.errors import BackendError, BundleError
-from fgvc_deploy.gpu.cuda_driver import open_driver
-from fgvc_deploy.gpu.driver import Driver
+from fgvc_deploy.gpu.cubins.images import cubin_chips
+from fgvc_deploy.gpu.device.cuda_driver import open_driver
+from fgvc_deploy.gpu.device.driver import Driver
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder, HostEncoder
 from fgvc_deploy.gpu.encoders.engine import EngineEncoder
 from fgvc_deploy.gpu.encoders.fetch import FetchingEncoder
@@ -17,11 +18,10 @@ from fgvc_deploy.gpu.engine import GpuEngine
 from fgvc_deploy.gpu.engines.api import Runtime, runtime_versions
 from fgvc_deploy.gpu.engines.choice import EngineSearch, ReadyEngine
 from fgvc_deploy.gpu.engines.files import Here
-from fgvc_deploy.gpu.images import cubin_chips
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.matcher import GpuMatcher
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.match.matcher import GpuMatcher
 from fgvc_deploy.gpu.names import ENCODERS, ENGINES, PROVIDERS
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.settings import PropagationSettings
 
 

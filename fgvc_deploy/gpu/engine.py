@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
-from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder, Planes
 from fgvc_deploy.gpu.feature_map import DeviceFeatureMap
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.prepare import new_arena, store_features
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.match.prepare import new_arena, store_features
 from fgvc_deploy.gpu.propagator import GpuPropagator
-from fgvc_deploy.gpu.results import Results
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Download
-from fgvc_deploy.gpu.upload import Uploader
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures, FeatureArena
+from fgvc_deploy.gpu.stream.results import Results
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Download
+from fgvc_deploy.gpu.stream.upload import Uploader
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array
 from fgvc_deploy.stages import StageTimer
 from fgvc_deploy.trackers.propagator import Propagator

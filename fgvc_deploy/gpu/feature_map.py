@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fgvc_deploy.gpu.arena import DeviceFeatures
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array
 
 

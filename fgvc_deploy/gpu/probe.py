@@ -6,11 +6,11 @@ import importlib.util
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BackendError, BundleError
-from fgvc_deploy.gpu.chips import choose_chip
-from fgvc_deploy.gpu.cuda_bindings import MISSING
-from fgvc_deploy.gpu.cuda_driver import open_driver
-from fgvc_deploy.gpu.driver import DeviceInfo
-from fgvc_deploy.gpu.images import cubin_chips, kernel_images
+from fgvc_deploy.gpu.cubins.chips import choose_chip
+from fgvc_deploy.gpu.cubins.images import cubin_chips, kernel_images
+from fgvc_deploy.gpu.device.cuda_bindings import MISSING
+from fgvc_deploy.gpu.device.cuda_driver import open_driver
+from fgvc_deploy.gpu.device.driver import DeviceInfo
 
 
 def device() -> DeviceInfo:

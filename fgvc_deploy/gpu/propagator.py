@@ -12,16 +12,16 @@ from typing import cast
 import numpy as np
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.gpu import plans
-from fgvc_deploy.gpu.appearance import Appearances
-from fgvc_deploy.gpu.arena import DeviceFeatures
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.label_group import DeviceLabelGroup
-from fgvc_deploy.gpu.matching import Matching, matching_of
-from fgvc_deploy.gpu.readout import DeviceReadout
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Launch, Operation
-from fgvc_deploy.gpu.tables import DeviceTables
+from fgvc_deploy.gpu.labels.appearance import Appearances
+from fgvc_deploy.gpu.labels.label_group import DeviceLabelGroup
+from fgvc_deploy.gpu.labels.readout import DeviceReadout
+from fgvc_deploy.gpu.launches import plans
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.match.matching import Matching, matching_of
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Launch, Operation
+from fgvc_deploy.gpu.stream.tables import DeviceTables
 from fgvc_deploy.propagation.base import FeatureMap, Float32Array, PropagationBackend
 from fgvc_deploy.readout.centroid import PointReadout
 from fgvc_deploy.readout.grid import ReadGrid

@@ -9,11 +9,11 @@ from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.onnxruntime_gpu import OnnxRuntimeGpuEncoder, create, obstacle
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.gpu import probe
-from fgvc_deploy.gpu.chips import NAMES
+from fgvc_deploy.gpu.cubins.chips import NAMES
+from fgvc_deploy.gpu.cubins.images import cubin_chips
 from fgvc_deploy.gpu.engines.api import MENDS, MODULES, Runtime, runtime_versions
 from fgvc_deploy.gpu.engines.choice import EngineSearch
 from fgvc_deploy.gpu.engines.files import Here, engine_files
-from fgvc_deploy.gpu.images import cubin_chips
 from fgvc_deploy.gpu.names import ENCODERS, ENGINES, PROPAGATION, PROVIDERS
 
 

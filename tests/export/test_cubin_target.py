@@ -12,7 +12,7 @@ from torch import nn
 from fgvc_deploy.bundle import Bundle, BundleDraft, ParityNotRun, Payload, Provenance, open_bundle, write_bundle
 from fgvc_deploy.bundle.card import model_card
 from fgvc_deploy.errors import BackendError, InputError
-from fgvc_deploy.gpu.images import cubin_chips, kernel_images, read_image
+from fgvc_deploy.gpu.cubins.images import cubin_chips, kernel_images, read_image
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from fgvc_export import cubin_target, plugin_target
 from fgvc_export.targets import Choice, Source, build_files, chosen_targets

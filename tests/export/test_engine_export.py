@@ -13,7 +13,7 @@ import pytest
 from fgvc_deploy.bundle import Bundle, ParityFigure, ParityNotRun, open_bundle
 from fgvc_deploy.bundle.engine_key import EngineKey
 from fgvc_deploy.errors import BackendError, InputError, ParityError
-from fgvc_deploy.gpu import cuda_driver
+from fgvc_deploy.gpu.device import cuda_driver
 from fgvc_deploy.gpu.engines.profiles import profile_for
 from fgvc_export import engine_target, export_bundle, gates, onnx_fp32
 from fgvc_export.targets import TARGETS, Choice, Source, build_files, chosen_targets

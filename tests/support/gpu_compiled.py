@@ -10,7 +10,7 @@ import pytest
 from fgvc_deploy.bundle import Bundle, BundleDraft, Payload, open_bundle, write_bundle
 from fgvc_deploy.errors import BackendError
 from fgvc_deploy.gpu import probe
-from fgvc_deploy.gpu.chips import chip_of
+from fgvc_deploy.gpu.cubins.chips import chip_of
 from fgvc_deploy.model import DEFAULT_BUNDLE
 
 

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from fgvc_deploy.gpu.driver import Grid
-from fgvc_deploy.gpu.faults import cuda_error
+from fgvc_deploy.gpu.device.driver import Grid
+from fgvc_deploy.gpu.device.faults import cuda_error
 from gpu_call import Call
 from gpu_handles import MAGIC, EmulatedHandles, Layout, machine_layout
 from gpu_kernels import KERNELS

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fgvc_deploy.gpu.driver import DeviceInfo, Grid
-from fgvc_deploy.gpu.faults import cuda_error
+from fgvc_deploy.gpu.device.driver import DeviceInfo, Grid
+from fgvc_deploy.gpu.device.faults import cuda_error
 from gpu_memory import EmulatedMemory
 
 MAGIC = b"\x7fFAKECUBIN"

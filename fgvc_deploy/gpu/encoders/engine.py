@@ -6,14 +6,14 @@ from typing import Any
 
 from fgvc_deploy.encoders.base import Float32Array, check_input
 from fgvc_deploy.errors import BackendError, BundleError, InputError
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
 from fgvc_deploy.gpu.encoders.base import Planes
 from fgvc_deploy.gpu.engines.api import MODULES, load
 from fgvc_deploy.gpu.engines.cache import EngineCache
 from fgvc_deploy.gpu.engines.choice import ReadyEngine
 from fgvc_deploy.gpu.engines.files import Here
 from fgvc_deploy.gpu.engines.jit import execution_context
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 
 _KINDS = {"HALF": ("fp16", 2), "FLOAT": ("fp32", 4)}
 

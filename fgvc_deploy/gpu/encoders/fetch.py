@@ -6,10 +6,10 @@ import numpy as np
 
 from fgvc_deploy.encoders.base import Float32Array
 from fgvc_deploy.gpu.encoders.base import DeviceEncoder
-from fgvc_deploy.gpu.results import Results
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Download
-from fgvc_deploy.gpu.upload import Uploader
+from fgvc_deploy.gpu.stream.results import Results
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Download
+from fgvc_deploy.gpu.stream.upload import Uploader
 
 _TYPES = {"fp16": np.float16, "fp32": np.float32}
 

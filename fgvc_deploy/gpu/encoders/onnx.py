@@ -9,10 +9,10 @@ import numpy as np
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.encoders.base import Float32Array, check_input
 from fgvc_deploy.encoders.onnxruntime_gpu import open_gpu_session
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
 from fgvc_deploy.gpu.encoders.base import Planes
-from fgvc_deploy.gpu.memory import DeviceBuffer
 from fgvc_deploy.gpu.names import CUDA
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.onnx_session import cannot_run
 
 

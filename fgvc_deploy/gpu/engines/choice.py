@@ -13,7 +13,7 @@ from fgvc_deploy.bundle.engine_key import EngineKey
 from fgvc_deploy.bundle.manifest import Artefact
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BackendError, BundleError
-from fgvc_deploy.gpu.chips import chip_of
+from fgvc_deploy.gpu.cubins.chips import chip_of
 from fgvc_deploy.gpu.engines.api import MENDS, MODULES, Runtime
 from fgvc_deploy.gpu.engines.builder import Plan, build_engine
 from fgvc_deploy.gpu.engines.cache import EngineCache

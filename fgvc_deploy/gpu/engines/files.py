@@ -11,8 +11,8 @@ from fgvc_deploy.bundle.engine_key import EngineKey, Profile
 from fgvc_deploy.bundle.manifest import Artefact
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BundleError
-from fgvc_deploy.gpu.chips import chip_of
-from fgvc_deploy.gpu.driver import DeviceInfo
+from fgvc_deploy.gpu.cubins.chips import chip_of
+from fgvc_deploy.gpu.device.driver import DeviceInfo
 from fgvc_deploy.gpu.engines.api import Runtime
 
 SUFFIX = ".engine"

@@ -11,7 +11,7 @@ from typing import Any
 
 from fgvc_deploy.bundle.engine_key import EngineKey
 from fgvc_deploy.gpu.engines.cache import EngineCache
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 
 
 def execution_context(session: GpuSession, engine: Any, key: EngineKey, cache: EngineCache) -> Any:

@@ -14,9 +14,9 @@ from fgvc_deploy.bundle import Bundle, write_bundle
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.gpu.encoders.base import HostEncoder
 from fgvc_deploy.gpu.engine import GpuEngine
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.matcher import GpuMatcher
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.match.matcher import GpuMatcher
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.propagation.select import create_propagation
 from fgvc_deploy.settings import EncoderSettings, PreprocessSettings, PropagationSettings
 from gpu_bundles import gpu_draft

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import FgvcError
-from fgvc_deploy.gpu import packing, plans, readout_plans
-from fgvc_deploy.gpu.metadata import KernelMetadata
+from fgvc_deploy.gpu.cubins import packing
+from fgvc_deploy.gpu.cubins.metadata import KernelMetadata
+from fgvc_deploy.gpu.launches import plans, readout_plans
 from fgvc_deploy.pipeline import mask_frames
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker

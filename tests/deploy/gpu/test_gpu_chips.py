@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.chips import choose_chip, runs_on
+from fgvc_deploy.gpu.cubins.chips import choose_chip, runs_on
 
 ALL = ["sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_100", "sm_103", "sm_110", "sm_120", "sm_121"]
 

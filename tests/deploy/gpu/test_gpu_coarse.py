@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fgvc_deploy.bundle import write_bundle
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.masks import MaskTracker

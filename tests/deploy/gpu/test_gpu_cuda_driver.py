@@ -19,9 +19,9 @@ HERE = Path(__file__).parent
 SCRIPT = """
 import json, struct, sys
 import numpy as np
-from fgvc_deploy.gpu.cuda_driver import open_driver
-from fgvc_deploy.gpu.driver import Grid
-from fgvc_deploy.gpu.memory import DevicePool, PinnedArray
+from fgvc_deploy.gpu.device.cuda_driver import open_driver
+from fgvc_deploy.gpu.device.driver import Grid
+from fgvc_deploy.gpu.device.memory import DevicePool, PinnedArray
 from fgvc_deploy.errors import BackendError
 
 def work():

@@ -18,7 +18,7 @@ from fgvc_deploy.gpu.encoders.engine import EngineEncoder
 from fgvc_deploy.gpu.engines.cache import EngineCache
 from fgvc_deploy.gpu.engines.choice import ReadyEngine
 from fgvc_deploy.gpu.engines.files import Here
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from gpu_bundles import gpu_draft
 from gpu_emulator import EmulatedDriver

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fgvc_deploy.bundle import Bundle, Payload, write_bundle
 from fgvc_deploy.errors import BackendError, BundleError
 from fgvc_deploy.gpu.create import create_engine
-from fgvc_deploy.gpu.faults import FAULTS, CudaError, cuda_error
-from fgvc_deploy.gpu.memory import DevicePool
+from fgvc_deploy.gpu.device.faults import FAULTS, CudaError, cuda_error
+from fgvc_deploy.gpu.device.memory import DevicePool
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.trackers.points import PointTracker
 from gpu_bundles import gpu_draft

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fgvc_deploy.engines import split_backend
-from fgvc_deploy.gpu.chips import NAMES, runs_on
-from fgvc_deploy.gpu.tables import CAPACITY
+from fgvc_deploy.gpu.cubins.chips import NAMES, runs_on
+from fgvc_deploy.gpu.stream.tables import CAPACITY
 from fgvc_deploy.trackers.points import PointTracker
 
 from .conftest import CHANNELS, STRIDE, Engines

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fgvc_deploy.bundle import Bundle
 from fgvc_deploy.errors import BundleError
 from fgvc_deploy.gpu.create import create_engine
-from fgvc_deploy.gpu.cuda_driver import open_driver
+from fgvc_deploy.gpu.device.cuda_driver import open_driver
 from fgvc_deploy.gpu.encoders.base import HostEncoder
 from fgvc_deploy.gpu.engine import GpuEngine
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.model import Model
 from fgvc_deploy.pipeline import mask_frames, point_frames
 from fgvc_deploy.propagation.base import Window

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvc_deploy.gpu import plans, readout_plans
-from fgvc_deploy.gpu.driver import Grid
-from fgvc_deploy.gpu.metadata import parse_metadata
-from fgvc_deploy.gpu.offsets import distance_limit, offset_table
+from fgvc_deploy.gpu.cubins.metadata import parse_metadata
+from fgvc_deploy.gpu.device.driver import Grid
+from fgvc_deploy.gpu.launches import plans, readout_plans
+from fgvc_deploy.gpu.launches.offsets import distance_limit, offset_table
 from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from gpu_kernel_table import kernel_table

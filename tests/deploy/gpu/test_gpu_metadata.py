@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fgvc_deploy.errors import BundleError
-from fgvc_deploy.gpu.metadata import KernelMetadata, parse_metadata
-from fgvc_deploy.gpu.packing import pack, unpack
+from fgvc_deploy.gpu.cubins.metadata import KernelMetadata, parse_metadata
+from fgvc_deploy.gpu.cubins.packing import pack, unpack
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from gpu_bundles import kernel_files
 from gpu_kernel_table import kernel_table

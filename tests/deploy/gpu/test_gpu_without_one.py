@@ -16,9 +16,10 @@ from fgvc_deploy.bundle import Bundle, Payload, open_bundle, write_bundle
 from fgvc_deploy.doctor import diagnose
 from fgvc_deploy.engines import split_backend
 from fgvc_deploy.errors import BackendError, BundleError, InputError
-from fgvc_deploy.gpu import cuda_bindings, cuda_driver, probe
+from fgvc_deploy.gpu import probe
 from fgvc_deploy.gpu.create import create_engine
-from fgvc_deploy.gpu.images import kernel_images, pick
+from fgvc_deploy.gpu.cubins.images import kernel_images, pick
+from fgvc_deploy.gpu.device import cuda_bindings, cuda_driver
 from fgvc_deploy.model import DEFAULT_BUNDLE, Model
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 from fgvc_deploy.video.writer import VideoWriter

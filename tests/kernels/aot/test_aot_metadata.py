@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fgvc_deploy.gpu.metadata import parse_metadata
+from fgvc_deploy.gpu.cubins.metadata import parse_metadata
 from fgvc_kernels.aot.build import Compiled, KernelBuild, compile_kernel
 from fgvc_kernels.aot.chips import CHIPS
 from fgvc_kernels.aot.errors import AotError

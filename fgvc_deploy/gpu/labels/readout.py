@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.gpu.appearance import Appearances
-from fgvc_deploy.gpu.arena import DeviceFeatures
-from fgvc_deploy.gpu.label_group import DeviceLabelGroup
-from fgvc_deploy.gpu.mask_readout import MaskReadout
-from fgvc_deploy.gpu.point_readout import PointReadouts
-from fgvc_deploy.gpu.results import Results
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Download, Operation
+from fgvc_deploy.gpu.labels.appearance import Appearances
+from fgvc_deploy.gpu.labels.label_group import DeviceLabelGroup
+from fgvc_deploy.gpu.labels.mask_readout import MaskReadout
+from fgvc_deploy.gpu.labels.point_readout import PointReadouts
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures
+from fgvc_deploy.gpu.stream.results import Results
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Download, Operation
 from fgvc_deploy.propagation.base import Float32Array
 from fgvc_deploy.readout.centroid import PointReadout
 from fgvc_deploy.readout.grid import ReadGrid

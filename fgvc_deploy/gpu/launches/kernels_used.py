@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.images import Constant
-from fgvc_deploy.gpu.kernel_set import Kernel, KernelSet
-from fgvc_deploy.gpu.plans import tile_of
+from fgvc_deploy.gpu.cubins.images import Constant
+from fgvc_deploy.gpu.cubins.kernel_set import Kernel, KernelSet
+from fgvc_deploy.gpu.launches.plans import tile_of
 from fgvc_deploy.propagation.base import Window
 from fgvc_deploy.settings import EncoderSettings, PropagationSettings
 

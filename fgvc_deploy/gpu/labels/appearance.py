@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fgvc_deploy.gpu import readout_plans as plans
-from fgvc_deploy.gpu.arena import DeviceFeatures
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Launch
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
+from fgvc_deploy.gpu.launches import readout_plans as plans
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Launch
 from fgvc_deploy.propagation.base import BoolArray, Float32Array
 from fgvc_deploy.trackers.visibility import Appearance
 

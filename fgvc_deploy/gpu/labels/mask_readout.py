@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.gpu import readout_plans as plans
-from fgvc_deploy.gpu.label_group import DeviceLabelGroup
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.results import Results
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Download, Operation
-from fgvc_deploy.gpu.taps import TapTables
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
+from fgvc_deploy.gpu.labels.label_group import DeviceLabelGroup
+from fgvc_deploy.gpu.labels.taps import TapTables
+from fgvc_deploy.gpu.launches import readout_plans as plans
+from fgvc_deploy.gpu.stream.results import Results
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Download, Operation
 from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.readout.masks import UInt8Array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from fgvc_deploy.gpu.metadata import KernelMetadata, Parameter
+from fgvc_deploy.gpu.cubins.metadata import KernelMetadata, Parameter
 
 _FORMATS = {"i32": "<i", "u32": "<I", "fp32": "<f", "i64": "<q", "u64": "<Q", "fp64": "<d"}
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.matching import matching_of
-from fgvc_deploy.gpu.prepare import new_arena, store_features
-from fgvc_deploy.gpu.results import Results
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Download
-from fgvc_deploy.gpu.tables import DeviceTables
-from fgvc_deploy.gpu.upload import Uploader
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.match.matching import matching_of
+from fgvc_deploy.gpu.match.prepare import new_arena, store_features
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures, FeatureArena
+from fgvc_deploy.gpu.stream.results import Results
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Download
+from fgvc_deploy.gpu.stream.tables import DeviceTables
+from fgvc_deploy.gpu.stream.upload import Uploader
 from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array, Matches, Window
 from fgvc_deploy.propagation.features import check_request, unit_features
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.driver import DeviceInfo
-from fgvc_deploy.gpu.faults import RETRY_CPU, CudaError, cuda_error
+from fgvc_deploy.gpu.device.driver import DeviceInfo
+from fgvc_deploy.gpu.device.faults import RETRY_CPU, CudaError, cuda_error
 
 # CUDA_ERROR_UNKNOWN
 UNKNOWN = 999

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.gpu.memory import PinnedArray
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Step
+from fgvc_deploy.gpu.device.memory import PinnedArray
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Step
 
 
 class Results:

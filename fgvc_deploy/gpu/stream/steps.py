@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fgvc_deploy.gpu.driver import Driver, Grid
-from fgvc_deploy.gpu.kernel_set import Kernel
+from fgvc_deploy.gpu.cubins.kernel_set import Kernel
+from fgvc_deploy.gpu.device.driver import Driver, Grid
 
 
 class Launch(NamedTuple):

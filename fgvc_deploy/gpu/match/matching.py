@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.gpu import plans
-from fgvc_deploy.gpu.arena import DeviceFeatures
-from fgvc_deploy.gpu.kernel_set import Kernel
-from fgvc_deploy.gpu.kernels_used import Coarse, TrackingKernels
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.offsets import distance_limit, offset_table
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Launch
-from fgvc_deploy.gpu.tables import DeviceTables
+from fgvc_deploy.gpu.cubins.kernel_set import Kernel
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
+from fgvc_deploy.gpu.launches import plans
+from fgvc_deploy.gpu.launches.kernels_used import Coarse, TrackingKernels
+from fgvc_deploy.gpu.launches.offsets import distance_limit, offset_table
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Launch
+from fgvc_deploy.gpu.stream.tables import DeviceTables
 from fgvc_deploy.propagation.base import Window
 
 VALUE_BYTES = 4

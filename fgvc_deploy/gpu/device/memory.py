@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fgvc_deploy.gpu.driver import Driver
-from fgvc_deploy.gpu.faults import CudaError
+from fgvc_deploy.gpu.device.driver import Driver
+from fgvc_deploy.gpu.device.faults import CudaError
 
 # Sizes are rounded up so that maps of nearly the same size share memory; vector loads may touch the padding.
 UNIT = 512

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BackendError, BundleError
-from fgvc_deploy.gpu.chips import choose_chip
-from fgvc_deploy.gpu.driver import Driver
-from fgvc_deploy.gpu.faults import CudaError
-from fgvc_deploy.gpu.images import Constant, KernelImage, cubin_chips, kernel_images, pick, read_image
-from fgvc_deploy.gpu.metadata import KernelMetadata
+from fgvc_deploy.gpu.cubins.chips import choose_chip
+from fgvc_deploy.gpu.cubins.images import Constant, KernelImage, cubin_chips, kernel_images, pick, read_image
+from fgvc_deploy.gpu.cubins.metadata import KernelMetadata
+from fgvc_deploy.gpu.device.driver import Driver
+from fgvc_deploy.gpu.device.faults import CudaError
 
 WARP = 32
 # More than this a kernel gets only when the launcher asks for it first.

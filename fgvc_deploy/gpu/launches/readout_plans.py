@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fgvc_deploy.gpu.driver import Grid
-from fgvc_deploy.gpu.kernel_set import Kernel
-from fgvc_deploy.gpu.packing import pack
-from fgvc_deploy.gpu.plans import blocks
-from fgvc_deploy.gpu.steps import Launch
+from fgvc_deploy.gpu.cubins.kernel_set import Kernel
+from fgvc_deploy.gpu.cubins.packing import pack
+from fgvc_deploy.gpu.device.driver import Grid
+from fgvc_deploy.gpu.launches.plans import blocks
+from fgvc_deploy.gpu.stream.steps import Launch
 
 
 class DeviceMaps(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.gpu.readout_plans import DeviceTaps
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.tables import DeviceTables
+from fgvc_deploy.gpu.launches.readout_plans import DeviceTaps
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.tables import DeviceTables
 from fgvc_deploy.readout.grid import ReadGrid
 from fgvc_deploy.readout.resample import Taps, map_taps
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fgvc_deploy.gpu import plans
-from fgvc_deploy.gpu.arena import DeviceFeatures, FeatureArena
-from fgvc_deploy.gpu.kernels_used import TrackingKernels
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.launches import plans
+from fgvc_deploy.gpu.launches.kernels_used import TrackingKernels
+from fgvc_deploy.gpu.stream.arena import DeviceFeatures, FeatureArena
+from fgvc_deploy.gpu.stream.session import GpuSession
 
 
 def new_arena(

@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from fgvc_deploy.errors import InputError
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.session import GpuSession
-from fgvc_deploy.gpu.steps import Copy
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
+from fgvc_deploy.gpu.stream.session import GpuSession
+from fgvc_deploy.gpu.stream.steps import Copy
 
 FEATURE_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 

@@ -5,10 +5,10 @@ Nothing here touches a GPU.  Tests hold the grids against the launchers of `fgvc
 
 from __future__ import annotations
 
-from fgvc_deploy.gpu.driver import Grid
-from fgvc_deploy.gpu.kernel_set import Kernel
-from fgvc_deploy.gpu.packing import pack
-from fgvc_deploy.gpu.steps import Launch
+from fgvc_deploy.gpu.cubins.kernel_set import Kernel
+from fgvc_deploy.gpu.cubins.packing import pack
+from fgvc_deploy.gpu.device.driver import Grid
+from fgvc_deploy.gpu.stream.steps import Launch
 
 MAX_BLOCKS_Y = 65535
 

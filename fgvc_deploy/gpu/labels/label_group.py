@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgvc_deploy.gpu.appearance import DevicePoints
-from fgvc_deploy.gpu.memory import DeviceBuffer
-from fgvc_deploy.gpu.metadata import aligned
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.cubins.metadata import aligned
+from fgvc_deploy.gpu.device.memory import DeviceBuffer
+from fgvc_deploy.gpu.labels.appearance import DevicePoints
+from fgvc_deploy.gpu.stream.session import GpuSession
 from fgvc_deploy.propagation.base import BoolArray, FeatureMap, Float32Array
 from fgvc_deploy.trackers.label_group import LabelGroup
 

@@ -17,11 +17,11 @@ from numpy.typing import DTypeLike
 
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.driver import Driver
-from fgvc_deploy.gpu.faults import CudaError
-from fgvc_deploy.gpu.graphs import StepRunner
-from fgvc_deploy.gpu.kernel_set import KernelSet
-from fgvc_deploy.gpu.memory import DevicePool, PinnedArray
+from fgvc_deploy.gpu.cubins.kernel_set import KernelSet
+from fgvc_deploy.gpu.device.driver import Driver
+from fgvc_deploy.gpu.device.faults import CudaError
+from fgvc_deploy.gpu.device.memory import DevicePool, PinnedArray
+from fgvc_deploy.gpu.stream.graphs import StepRunner
 
 
 class GpuSession:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.cuda_bindings import NO_DRIVER, bindings, describe, unknown_code, value_of
-from fgvc_deploy.gpu.driver import Grid
+from fgvc_deploy.gpu.device.cuda_bindings import NO_DRIVER, bindings, describe, unknown_code, value_of
+from fgvc_deploy.gpu.device.driver import Grid
 
 
 def open_driver(ordinal: int = 0) -> CudaDriver:

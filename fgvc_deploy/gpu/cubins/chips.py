@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fgvc_deploy.errors import BackendError
-from fgvc_deploy.gpu.metadata import FIRST_EXACT
+from fgvc_deploy.gpu.cubins.metadata import FIRST_EXACT
 
 OLDEST = 80
 JETSON = "sm_87"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.gpu.session import GpuSession
+from fgvc_deploy.gpu.stream.session import GpuSession
 
 CAPACITY = 1 << 16
 # Tables start on 128 bytes: kernels load offsets in vectors of 16 bytes.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import suppress
 
-from fgvc_deploy.gpu.driver import Driver
-from fgvc_deploy.gpu.faults import CudaError
-from fgvc_deploy.gpu.steps import Step
+from fgvc_deploy.gpu.device.driver import Driver
+from fgvc_deploy.gpu.device.faults import CudaError
+from fgvc_deploy.gpu.stream.steps import Step
 
 # A ring has memory + 2 phases, 7 for the reference's settings; several trackers share a session.
 MOST_GRAPHS = 128

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fgvc_deploy.bundle.manifest import Artefact
 from fgvc_deploy.bundle.reading import Bundle
 from fgvc_deploy.errors import BundleError
-from fgvc_deploy.gpu.metadata import KernelMetadata, parse_metadata
+from fgvc_deploy.gpu.cubins.metadata import KernelMetadata, parse_metadata
 
 PREFIX = "cubin:"
 Constant = int | float | bool | str
