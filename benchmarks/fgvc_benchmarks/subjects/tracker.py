@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fgvc_deploy.model import Model, load
 from fgvc_deploy.preprocess.preprocess import Preprocessor
 from fgvc_deploy.propagation.base import Float32Array
 from fgvc_deploy.settings import PropagationSettings
+from fgvc_deploy.trackers.points import PointTracker
 
 CHECKED_STEPS = 3
 # Both sides see the same features, so only float32 rounding of weights and label sums is left.
@@ -76,16 +78,23 @@ class TrackerStep:
         self._setup = setup = set_up(params, threads)
         self._threads = threads
         self._frames = scene(setup.grid.network_hw)
-        self._tracker = setup.model.point_tracker(
-            size=setup.grid.network_hw, backend=params["backend"], propagation=setup.engine.propagation
-        )
+        self._backend = params["backend"]
+        self._tracker = self._new_tracker(setup.engine.propagation)
         self._tracker.timer = self._timer = ExactTimer()
-        self._tracker.add_points(setup.xy)
         self.facts = describe(setup)
 
     def check(self) -> list[ParityFigure]:
-        """Coordinates of a few frames against the referee on the same features; then fill the memory."""
-        figures = [self._track_figure()]
+        """Coordinates of a few frames against the referee on the same features; then fill the memory.
+
+        The referee reads labels.  With the fine stage on, a tracker without it is judged, and the timed one must say
+        the same of every point that it did not refine (refined ones: `tests/deploy/test_fine_alignment.py`).
+        """
+        settings = self._setup.engine.propagation
+        plain = settings.model_copy(update={"fine": "off"})
+        fine = settings.fine != "off"
+        figures = [self._track_figure(self._new_tracker(plain) if fine else self._tracker)]
+        if fine:
+            figures.append(self._fine_figure(plain))
         encoder = self._setup.engine.encoder
         if encoder.name != "onnxruntime":
             figures.append(encoder_figure(encoder, self._setup, self._threads))
@@ -102,8 +111,24 @@ class TrackerStep:
         sample.stages = stages_of(self._timer)
         return sample
 
-    def _track_figure(self) -> ParityFigure:
-        setup, tracker = self._setup, self._tracker
+    def _new_tracker(self, settings: PropagationSettings) -> PointTracker:
+        setup = self._setup
+        tracker = setup.model.point_tracker(size=setup.grid.network_hw, backend=self._backend, propagation=settings)
+        tracker.add_points(setup.xy)
+        return tracker
+
+    def _fine_figure(self, settings: PropagationSettings) -> ParityFigure:
+        """How far points that the fine stage left alone are from those of a tracker without it."""
+        again = self._new_tracker(settings)
+        worst, left_alone = 0.0, 0
+        for frame in islice(scene(self._setup.grid.network_hw), CHECKED_STEPS + 1):
+            expected, found = again.step(frame), self._tracker.step(frame)
+            apart = np.abs(found.xy - expected.xy)[~found.refined]
+            worst, left_alone = max(worst, float(apart.max(initial=0.0))), left_alone + len(apart)
+        return at_most("points not refined", worst, 0.0, "px", f"{left_alone} positions the fine stage left alone")
+
+    def _track_figure(self, tracker: PointTracker) -> ParityFigure:
+        setup = self._setup
         referee = Referee(setup.engine.propagation, setup.grid, setup.xy, self._threads)
         worst, compared, left_out = 0.0, 0, 0
         for number in range(CHECKED_STEPS + 1):
