@@ -104,9 +104,9 @@ class Model:
             try:
                 results.extend(result.without_frame() for result in frames)
             except SourceFault as fault:
-                fault.partial = _as_tracks(results, queries)
+                fault.partial = _as_tracks(results, queries, round_trip)
                 raise
-        return _as_tracks(results, queries)
+        return _as_tracks(results, queries, round_trip)
 
     def track_masks(
         self,
@@ -150,17 +150,17 @@ def load(bundle: str | Path | None = None, *, threads: int | None = None) -> Mod
     return Model(open_bundle(DEFAULT_BUNDLE if bundle is None else bundle), threads=threads)
 
 
-def _as_tracks(results: list[PointFrame], queries: NDArray[np.float32]) -> Tracks:
+def _as_tracks(results: list[PointFrame], queries: NDArray[np.float32], round_trip: bool) -> Tracks:
     count = len(queries)
     return Tracks(
         np.stack([r.xy for r in results], axis=1) if results else np.zeros((count, 0, 2), np.float32),
         np.stack([r.visible for r in results], axis=1) if results else np.zeros((count, 0), np.bool_),
         np.stack([r.confidence for r in results], axis=1) if results else np.zeros((count, 0), np.float32),
         queries,
-        _gaps(results),
+        _gaps(results, count) if round_trip else None,
     )
 
 
-def _gaps(results: list[PointFrame]) -> NDArray[np.float32] | None:
+def _gaps(results: list[PointFrame], count: int) -> NDArray[np.float32]:
     gaps = [result.gap for result in results if result.gap is not None]
-    return np.stack(gaps, axis=1) if gaps else None
+    return np.stack(gaps, axis=1) if gaps else np.zeros((count, 0), np.float32)

@@ -14,8 +14,9 @@ class Tracks(NamedTuple):
     `tracks` float32 [N, T, 2]: (x, y) in source pixels, integer = pixel centre; NaN before a point's query frame
     unless tracking was bidirectional.  `visible` bool [N, T].  `confidence` float32 [N, T] in 0..1.
     `queries_tyx` float32 [N, 3]: the queries as given, (frame, y, x).
-    `gap` float32 [N, T], only with `round_trip`: how many source pixels the way back passes from the way there; NaN
-    where a point was not followed back (before its query, after the last frame it is visible on).
+    `gap` float32 [N, T], None without `round_trip`: how many source pixels the way back passes from the way there.
+    It is NaN where a point was not followed back: beyond its query, and after the frame on which it set out for home,
+    which is at or before the last one it was seen on while streaming.
     """
 
     tracks: NDArray[np.float32]

@@ -70,7 +70,7 @@ def run(
         bool,
         typer.Option(
             "--round-trip",
-            help="Also follow points back home: tells better which tracks to trust, in twice the time.",
+            help="Also follow points back home: tells which tracks to trust, in two to three times the time.",
             rich_help_panel=HOW,
         ),
     ] = False,

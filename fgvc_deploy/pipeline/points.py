@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvc_deploy.errors import SourceFault
+from fgvc_deploy.errors import InputError, SourceFault
 from fgvc_deploy.pipeline.passes import Frame, OnFrame, note_missing
 from fgvc_deploy.pipeline.point_pass import PointFrame, one_pass
 from fgvc_deploy.pipeline.round_trip import follow_home
@@ -34,12 +34,14 @@ def point_frames(
 
     With `bidirectional` the frames before a query are tracked too; with `round_trip` every pass is followed by one on
     which its points go home.  With either nothing is yielded before all passes are done; the frames wait in a
-    temporary file, the results in memory (N * T * 13 bytes, with `round_trip` 29).  `on_frame` is called after every
-    step of a pass, `point_steps` times.
+    temporary file, the results in memory: N * T * 13 bytes, with `round_trip` 29, with both 58.  `on_frame` is called
+    after every step of a pass (`point_steps`).
 
-    A query that starts after the last frame raises InputError at the end.  A SourceFault of `frames` passes through
-    after the last good frame.
+    Raises InputError for `round_trip` with a tracker in reference mode, and at the end for a query that starts after
+    the last frame.  A SourceFault of `frames` passes through after the last good frame.
     """
+    if round_trip and tracker.compat == "reference":
+        raise InputError("a round trip is none of the reference's: leave it out, or compat='reference'.")
     check_times(queries_tyx, None)
     starts = query_frames(queries_tyx, tracker.compat)
     xy = np.ascontiguousarray(queries_tyx[:, 2:0:-1])
@@ -56,7 +58,10 @@ def point_frames(
 
 
 def point_steps(frames: int, starts: NDArray[np.int64], *, bidirectional: bool, round_trip: bool) -> int:
-    """How often `on_frame` is called for a source of `frames` frames and queries on frames `starts` [N]."""
+    """How often `on_frame` is called for a source of `frames` frames and queries on frames `starts` [N].
+
+    At most so often with `round_trip`: where no point was seen after its query there is no way home.
+    """
     forwards, backwards = frames, int(starts.max()) + 1 if bidirectional else 0
     home = frames - int(starts.min()) + backwards if round_trip else 0
     return forwards + backwards + home
@@ -91,7 +96,8 @@ class _Passes:
                 stopped = fault
             except KeyboardInterrupt as interrupt:
                 stopped = interrupt
-                interrupt.add_note(_not_begun(bidirectional))
+                if bidirectional:
+                    interrupt.add_note("the way back was not begun, so nothing is known before a point's query frame")
             if self._results and not isinstance(stopped, KeyboardInterrupt):
                 try:
                     self._other_passes(spool, bidirectional)
@@ -101,6 +107,8 @@ class _Passes:
             for result, frame in zip(self._results, spool.forward(), strict=False):
                 gap = np.full(len(self._xy), np.nan, np.float32) if self._round_trip else None
                 yield result._replace(frame=frame, gap=gap if result.gap is None else result.gap)
+        if self._round_trip and isinstance(stopped, KeyboardInterrupt):
+            stopped.add_note("not every point was followed back to its query: what is missing of `gap` is NaN")
         if stopped:
             raise stopped
 
@@ -114,22 +122,31 @@ class _Passes:
         if not len(started):
             return
         backwards = self._backwards(spool, started) if bidirectional else []
-        if self._round_trip:
-            newest = len(self._results) - 1
-            self._home(self._results, spool.backward(newest, int(self._starts.min())), self._starts)
-        if self._round_trip and backwards:
-            # In the order of that pass its first frame is the latest query's.
-            starts = len(backwards) - 1 - self._starts[started]
-            self._home(backwards, spool.forward(newest=len(backwards) - 1), starts)
+        if not self._round_trip:
+            return
+        newest = len(self._results) - 1
+        home = spool.backward(newest, int(self._starts.min()))
+        follow_home(self._results, home, self._tracker, self._starts, self._on_frame)
+        if backwards:
+            self._backwards_home(backwards, spool, started)
+
+    def _backwards_home(self, backwards: list[PointFrame], spool: FrameSpool, started: NDArray[np.int64]) -> None:
+        # In the order of that pass its first frame is the latest query's.
+        starts = len(backwards) - 1 - self._starts[started]
+        try:
+            follow_home(backwards, spool.forward(newest=len(backwards) - 1), self._tracker, starts, self._on_frame)
+        finally:
             for t, result in enumerate(reversed(backwards)):
                 self._fill_before_query(t, result, started)
 
     def _backwards(self, spool: FrameSpool, started: NDArray[np.int64]) -> list[PointFrame]:
         """Track from the latest query frame back to the first, filling in what lies before each query.
 
-        An interrupt is noted with the frames that were not reached.
+        Returns the pass where it is needed again, for its way home.  An interrupt is noted with the frames that were
+        not reached.
         """
         newest = int(self._starts[started].max())
+        missing = newest + 1
         made: list[PointFrame] = []
         tracker, starts = self._tracker.renewed(), newest - self._starts[started]
         passed = one_pass(
@@ -137,20 +154,14 @@ class _Passes:
         )
         try:
             for result in passed:
-                made.append(result.without_frame())
-                self._fill_before_query(newest - result.frame_index, result, started)
+                missing = newest - result.frame_index
+                self._fill_before_query(missing, result, started)
+                if self._round_trip:
+                    made.append(result.without_frame())
         except KeyboardInterrupt as error:
-            missing = newest + 1 - len(made)
             note_missing(error, missing, "where points of later query frames have no positions")
             raise
         return made
-
-    def _home(self, results: list[PointFrame], frames: Iterable[Frame], starts: NDArray[np.int64]) -> None:
-        try:
-            follow_home(results, frames, self._tracker, starts, self._on_frame)
-        except KeyboardInterrupt as error:
-            error.add_note("some points were not followed back to their queries: their confidence does not count it")
-            raise
 
     def _fill_before_query(self, t: int, backward: PointFrame, started: NDArray[np.int64]) -> None:
         into = self._results[t]
@@ -160,9 +171,6 @@ class _Passes:
         into.visible[rows] = backward.visible[earlier]
         into.confidence[rows] = backward.confidence[earlier]
         if into.gap is not None and backward.gap is not None:
-            into.gap[rows] = backward.gap[earlier]
-
-
-def _not_begun(bidirectional: bool) -> str:
-    lost = "nothing is known before a point's query frame" if bidirectional else "no point was checked by it"
-    return f"the way back was not begun, so {lost}"
+            # On its query frame a point may have come back from one side only.
+            known = earlier | ((self._starts[started] == t) & np.isnan(into.gap[started]))
+            into.gap[started[known]] = backward.gap[known]

@@ -42,7 +42,7 @@ def test_logistic_fit_finds_the_weights_that_made_the_data() -> None:
 
 
 def observed(seed: int) -> Observed:
-    """A scene whose hidden points have little label mass, but labels as high as others; half of them come home."""
+    """A scene whose hidden points have little label mass, but labels as high as others; half go back."""
     rng = np.random.default_rng(seed)
     occluded = rng.random((40, 12)) < 0.3
     occluded[:, 0] = False
@@ -76,8 +76,8 @@ def test_the_way_home_tells_what_streaming_cannot() -> None:
     assert abs(settings.log_home) < 0.3, "what lies on the query frame says nothing in these scenes"
     held_out = blind(observed(9))
     right = (round_trip_sure(held_out, settings) >= settings.threshold) == held_out.seen
-    assert right[held_out.came_home].mean() > 0.99
-    assert held_out.came_home.mean() == 0.5
+    assert right[held_out.followed_back].mean() > 0.99
+    assert held_out.followed_back.mean() == 0.5
 
 
 def test_report_has_a_row_for_every_verdict(toy_bundle: Path) -> None:

@@ -26,6 +26,7 @@ from fgvc_benchmarks.accuracy.visibility_fit import (
     calibrate_round_trip,
     round_trip_sure,
     score,
+    streamed_sure,
 )
 from fgvc_benchmarks.accuracy.visibility_page import Judged, VisibilityReport, write_report
 from fgvc_benchmarks.metrics.ranking import log_loss, roc_auc
@@ -35,7 +36,7 @@ from fgvc_deploy.errors import InputError
 from fgvc_deploy.model import DEFAULT_BUNDLE
 from fgvc_deploy.pipeline import point_frames
 from fgvc_deploy.settings import PropagationSettings, RoundTripSettings, VisibilitySettings
-from fgvc_deploy.trackers.visibility import Evidence, confidence
+from fgvc_deploy.trackers.visibility import Evidence
 
 SCENES = 10
 RIGHT_PX = 4.0
@@ -100,14 +101,14 @@ def held_out_report(
     scenes: list[Observed], model: fgvc_deploy.Model, streamed: Calibrated, home: RoundTripSettings
 ) -> VisibilityReport:
     """Figures of several ways to judge visibility on the same tracks."""
-    sure = [confidence(scene.evidence, streamed.settings) for scene in scenes]
+    sure = [streamed_sure(scene, streamed.settings) for scene in scenes]
     homeward = [
-        np.where(scene.came_home, round_trip_sure(scene, home), plain)
+        np.where(scene.followed_back, round_trip_sure(scene, home), plain)
         for scene, plain in zip(scenes, sure, strict=True)
     ]
     visible = [values >= streamed.threshold for values in sure]
     told = [
-        np.where(scene.came_home, values >= home.threshold, plain)
+        np.where(scene.followed_back, values >= home.threshold, plain)
         for scene, values, plain in zip(scenes, homeward, visible, strict=True)
     ]
     peak = [scene.evidence.peak for scene in scenes]

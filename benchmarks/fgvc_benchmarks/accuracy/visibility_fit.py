@@ -41,7 +41,7 @@ class Observed(NamedTuple):
         return ~self.clip.occluded[:, 1:]
 
     @property
-    def came_home(self) -> Flags:
+    def followed_back(self) -> Flags:
         """Where the way back says something: bool [N, T - 1]."""
         both: Flags = np.isfinite(self.gap[:, 1:]) & np.isfinite(self.gap[:, :1])
         return both
@@ -61,30 +61,36 @@ def calibrate(scenes: list[Observed]) -> Calibrated:
         np.concatenate([scene.seen.ravel() for scene in scenes]),
     )
     settings = VisibilitySettings(bias=round(bias, 3), **_named(STREAMED, weights))
-    sure = [confidence(scene.evidence, settings) for scene in scenes]
+    sure = [streamed_sure(scene, settings) for scene in scenes]
     return Calibrated(settings, best_threshold(scenes, lambda scene, t: sure[scene] >= t))
 
 
 def calibrate_round_trip(scenes: list[Observed]) -> RoundTripSettings:
-    """The same where points came home; elsewhere the verdict of streaming stands, and the threshold is judged so."""
+    """The same where points were followed back; elsewhere streaming's verdict stands, threshold included."""
     bias, weights = fit_logistic(
-        np.concatenate([_round_trip(scene)[scene.came_home.ravel()] for scene in scenes]),
-        np.concatenate([scene.seen[scene.came_home] for scene in scenes]),
+        np.concatenate([_round_trip(scene)[scene.followed_back.ravel()] for scene in scenes]),
+        np.concatenate([scene.seen[scene.followed_back] for scene in scenes]),
     )
     named = _named((*STREAMED, "log_gap", "log_home"), weights)
     settings = RoundTripSettings(bias=round(bias, 3), **named, threshold=0.5)
     sure = [round_trip_sure(scene, settings) for scene in scenes]
 
     def verdict(scene: int, threshold: float) -> Flags:
-        return np.where(scenes[scene].came_home, sure[scene] >= threshold, scenes[scene].visible)
+        return np.where(scenes[scene].followed_back, sure[scene] >= threshold, scenes[scene].visible)
 
     return settings.model_copy(update={"threshold": best_threshold(scenes, verdict)})
 
 
+def streamed_sure(scene: Observed, settings: VisibilitySettings) -> NDArray[np.float32]:
+    """Confidence [N, T - 1] as the tracker says it while streaming: 0 where the label has vanished."""
+    return np.where(scene.evidence.peak > 0, confidence(scene.evidence, settings), np.float32(0))
+
+
 def round_trip_sure(scene: Observed, settings: RoundTripSettings) -> NDArray[np.float32]:
-    """Confidence [N, T - 1] with the way back; meaningless where a point did not come home."""
+    """Confidence [N, T - 1] with the way back; meaningless where a point was not followed back."""
     home = np.broadcast_to(scene.gap[:, :1], scene.seen.shape)
-    return round_trip_confidence(scene.evidence, np.nan_to_num(scene.gap[:, 1:]), np.nan_to_num(home), settings)
+    sure = round_trip_confidence(scene.evidence, np.nan_to_num(scene.gap[:, 1:]), np.nan_to_num(home), settings)
+    return np.where(scene.evidence.peak > 0, sure, np.float32(0))
 
 
 def fit_logistic(columns: Floats, answers: Flags) -> tuple[float, Floats]:
@@ -132,7 +138,7 @@ def _streamed(evidence: Evidence) -> Floats:
 
 
 def _round_trip(scene: Observed) -> Floats:
-    """The same with both gaps, [M, 5]; NaN where a point did not come home."""
+    """The same with both gaps, [M, 5]; NaN where a point was not followed back."""
     home = np.broadcast_to(scene.gap[:, :1], scene.seen.shape)
     gaps = [np.log(np.maximum(part.astype(np.float64), LEAST_GAP)).ravel() for part in (scene.gap[:, 1:], home)]
     return np.concatenate([_streamed(scene.evidence), np.stack(gaps, axis=1)], axis=1)

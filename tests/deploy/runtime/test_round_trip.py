@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fgvc_deploy.engine import Engine
-from fgvc_deploy.errors import SourceFault
-from fgvc_deploy.pipeline import PointFrame, point_frames, point_steps
-from fgvc_deploy.settings import RoundTripSettings, VisibilitySettings
+from fgvc_deploy.errors import InputError
+from fgvc_deploy.pipeline import PointFrame, point_frames, point_steps, round_trip
 from fgvc_deploy.trackers.points import PointTracker
 from fgvc_deploy.trackers.visibility import Evidence, round_trip_confidence
+from round_trips import HOME, QUERIES_TYX, SEEN, STARTS, Clip, EngineFactory, gaps, run, tracker
 
-EngineFactory = Callable[..., Engine]
-Clip = NDArray[np.uint8]
-SEEN = VisibilitySettings(bias=3.0, peak=1.0, similarity=0.0, log_mass=0.0)
-HOME = RoundTripSettings(bias=1.0, peak=1.0, similarity=0.5, log_mass=0.5, log_gap=-0.5, log_home=-1.0, threshold=0.4)
-QUERIES_TYX = np.array([[0, 20, 22], [3, 40, 41.5], [0, 33, 30]], np.float32)
-STARTS = np.array([0, 3, 0])
-
-
-def tracker(make: EngineFactory, home: RoundTripSettings | None = HOME) -> PointTracker:
-    engine = make()
-    engine.propagation = engine.propagation.model_copy(update={"visibility": SEEN, "round_trip": home})
-    return PointTracker(engine)
-
-
-def run(
-    clip: Clip, tracker: PointTracker, queries: NDArray[np.float32], bidirectional: bool = False
-) -> list[PointFrame]:
-    return list(point_frames(clip, tracker, queries, round_trip=True, bidirectional=bidirectional))
-
-
-def gaps(results: list[PointFrame]) -> NDArray[np.float32]:
-    """[N, T]"""
-    return np.stack([result.gap for result in results if result.gap is not None], axis=1)
+NO_FRAME, NO_XY = np.zeros((0, 0, 3), np.uint8), np.zeros((2, 2), np.float32)
 
 
 @pytest.fixture
@@ -134,6 +109,8 @@ def test_both_directions_come_home(quick_engine: EngineFactory, moving_clip: Cli
         moving_clip[::-1], tracker(quick_engine), queries + np.array([[-1, 0, 0], [-5, 0, 0]], np.float32)
     )
     assert gaps(backwards)[0, 5] < 3
+    before, mirrored_sure = ([r.confidence[0] for r in part] for part in (results[:6], backwards[:5:-1]))
+    np.testing.assert_allclose(before, mirrored_sure, atol=1e-4)
     np.testing.assert_allclose(gaps(results)[0, :6], gaps(backwards)[0, :5:-1], atol=1e-4)
 
 
@@ -156,51 +133,6 @@ def test_every_step_is_counted(
     assert len(calls) == point_steps(12, starts, bidirectional=bidirectional, round_trip=True)
 
 
-@pytest.mark.parametrize(("stop_after", "told"), [(5, "not begun"), (12 + 4, "some points were not followed back")])
-def test_an_interrupt_keeps_the_tracks(
-    stop_after: int, told: str, quick_engine: EngineFactory, moving_clip: Clip
-) -> None:
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_after:
-            raise KeyboardInterrupt
-
-    queries = np.array([[0, 20, 30], [10, 20, 30]], np.float32)
-    results: list[PointFrame] = []
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        results.extend(point_frames(moving_clip, tracker(quick_engine), queries, round_trip=True, on_frame=stop))
-    assert [r.frame_index for r in results] == list(range(min(stop_after, 12)))
-    assert told in " ".join(stopped.value.__notes__)
-    assert all(np.isfinite(r.xy[0]).all() for r in results)
-    if stop_after > 12:
-        found = gaps(results)
-        assert np.isnan(found[0, :8]).all()
-        assert np.isfinite(found[0, 8:]).all()
-        assert np.isfinite(found[1, 10:]).all()
-        # The second point came home, the first kept the confidence of the way there.
-        assert results[11].evidence is not None
-        way_there = 1 / (1 + np.exp(-(SEEN.bias + results[11].evidence.peak[0])))
-        assert results[11].confidence[0] == pytest.approx(way_there, rel=1e-5)
-        assert results[11].confidence[1] != pytest.approx(
-            1 / (1 + np.exp(-(SEEN.bias + results[11].evidence.peak[1]))), rel=1e-3
-        )
-
-
-def test_a_broken_source_still_sends_points_home(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    def broken() -> Iterator[Clip]:
-        yield from moving_clip[:6]
-        raise SourceFault("frame 6 is broken", 6)
-
-    results: list[PointFrame] = []
-    with pytest.raises(SourceFault):
-        results.extend(point_frames(broken(), tracker(quick_engine), QUERIES_TYX, round_trip=True))
-    assert len(results) == 6
-    assert np.isfinite(gaps(results)[0]).all()
-
-
 def test_the_weights_do_what_they_say() -> None:
     evidence = Evidence.certain(3)
     gap, home = np.array([0.0, 1.0, 1.0], np.float32), np.array([0.0, 1.0, np.e], np.float32)
@@ -208,3 +140,59 @@ def test_the_weights_do_what_they_say() -> None:
     base = HOME.bias + HOME.peak + HOME.similarity
     np.testing.assert_allclose(score[1:], [base, base + HOME.log_home], rtol=1e-4)
     assert score[0] == pytest.approx(base + (HOME.log_gap + HOME.log_home) * np.log(0.1), rel=1e-3)
+
+
+def test_a_point_leaves_on_the_frame_it_was_given(
+    quick_engine: EngineFactory, moving_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_trip, "departures", lambda visible, starts: np.array([7, 11, -1]))
+    found = gaps(run(moving_clip, tracker(quick_engine), QUERIES_TYX))
+    known = [np.flatnonzero(np.isfinite(row)).tolist() for row in found]
+    assert known == [list(range(8)), list(range(3, 12)), []]
+
+
+def test_a_query_on_the_last_frame_has_its_gap_from_the_other_side(
+    quick_engine: EngineFactory, moving_clip: Clip
+) -> None:
+    queries = np.array([[11, 40, 50]], np.float32)
+    found = gaps(run(moving_clip, tracker(quick_engine), queries, bidirectional=True))
+    assert np.isfinite(found).all()
+
+
+def test_queries_past_the_end_disturb_nobody(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    queries = np.concatenate([QUERIES_TYX, [[50, 20, 20]]]).astype(np.float32)
+    results: list[PointFrame] = []
+    with pytest.raises(InputError, match="t = 50"):
+        results.extend(point_frames(moving_clip, tracker(quick_engine), queries, round_trip=True, bidirectional=True))
+    found = gaps(results)
+    assert np.isfinite(found[:3]).all()
+    assert np.isnan(found[3]).all()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_video_of_one_frame(bidirectional: bool, quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    (result,) = run(moving_clip[:1], tracker(quick_engine), QUERIES_TYX[:1], bidirectional)
+    assert result.gap is not None
+    assert np.isnan(result.gap).all()
+    assert result.confidence == 1
+
+
+def test_the_reference_has_no_way_home(quick_engine: EngineFactory, moving_clip: Clip) -> None:
+    with pytest.raises(InputError, match="none of the reference's"):
+        run(moving_clip, PointTracker(quick_engine(), compat="reference"), QUERIES_TYX)
+
+
+def test_a_vanished_label_stays_at_zero() -> None:
+    evidence = Evidence.certain(2)
+    judged = [PointFrame(t, NO_FRAME, NO_XY, np.ones(2, bool), np.ones(2, np.float32), evidence) for t in range(3)]
+    judged[1].confidence[0] = 0
+    judged = [frame._replace(gap=np.zeros(2, np.float32)) for frame in judged]
+    round_trip._judge(judged, np.zeros(2, np.int64), HOME, np.float32(1))
+    assert judged[1].confidence[0] == 0
+    assert not judged[1].visible[0]
+    assert judged[1].confidence[1] == judged[2].confidence[0] > HOME.threshold
+
+
+def test_points_beyond_the_frame_set_out_from_its_border() -> None:
+    xy = np.array([[-0.4, 3], [79.3, 900], [5.5, 6.5]], np.float32)
+    assert round_trip._inside(xy, (64, 80)).tolist() == [[0, 3], [79, 63], [5.5, 6.5]]
