@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import fgvc_deploy
-from fgvc_benchmarks.active_set_page import PAGE, tables, write_page
+from fgvc_benchmarks.active_set_page import PAGE, tables
 from fgvc_benchmarks.active_set_parts import (
     Clip,
     RememberedMatches,
@@ -30,6 +30,7 @@ from fgvc_benchmarks.active_set_parts import (
     reference_engine,
 )
 from fgvc_benchmarks.inputs import grid_points
+from fgvc_benchmarks.pages import write_page
 from fgvc_benchmarks.provenance import ROOT, commit
 from fgvc_benchmarks.timing import ExactTimer
 from fgvc_deploy.engine import Engine

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fgvc_benchmarks.provenance import ROOT
 
 PAGE = ROOT / "docs" / "active-set.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 def tables(record: dict[str, Any]) -> str:
@@ -33,9 +31,3 @@ def tables(record: dict[str, Any]) -> str:
         for row in record["times"]
     ]
     return "\n".join(lines) + "\n"
-
-
-def write_page(page: Path, measured: str) -> None:
-    """Replace what stands between the markers."""
-    before, _, after = page.read_text(encoding="utf-8").partition(START)
-    page.write_text(before + START + "\n" + measured + END + after.partition(END)[2], encoding="utf-8")

@@ -20,7 +20,7 @@ import fgvc_deploy
 from fgvc_benchmarks.accuracy.base import EvalOptions, Scores
 from fgvc_benchmarks.accuracy.running import Runner
 from fgvc_benchmarks.accuracy.tasks.table import find_task
-from fgvc_benchmarks.active_set_page import write_page
+from fgvc_benchmarks.pages import write_page
 from fgvc_benchmarks.provenance import ROOT, commit
 from fgvc_deploy.results.run_json import machine, versions
 from fgvc_deploy.settings import Compat

@@ -62,7 +62,7 @@ def main() -> None:
     base = model.bundle.manifest.propagation.model_copy(update=ANY)
     streamed = calibrate(list(observe(model, root, "calibration", arguments.scenes, base)))
     # Where a way home begins depends on the streamed verdict, so that comes first.
-    judging = base.model_copy(update=_settings(streamed))
+    judging = base.model_copy(update={"visibility": streamed.settings, "visible_threshold": streamed.threshold})
     home = calibrate_round_trip(list(observe(model, root, "calibration", arguments.scenes, judging)))
     print(f"{streamed}\n{home!r}")
     report = held_out_report(list(observe(model, root, "test", arguments.scenes, judging)), model, streamed, home)
@@ -137,13 +137,12 @@ def store(bundle: Path, streamed: Calibrated, home: RoundTripSettings) -> None:
     if not path.is_file():
         raise InputError(f"{bundle} is no bundle folder: unpack the archive before it is calibrated.")
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["propagation"] |= {"round_trip": home.model_dump(), **_settings(streamed, as_json=True)}
+    content["propagation"] |= {
+        "visibility": streamed.settings.model_dump(),
+        "visible_threshold": streamed.threshold,
+        "round_trip": home.model_dump(),
+    }
     path.write_bytes(Manifest.model_validate(content).to_json())
-
-
-def _settings(streamed: Calibrated, *, as_json: bool = False) -> dict[str, object]:
-    weights = streamed.settings.model_dump() if as_json else streamed.settings
-    return {"visibility": weights, "visible_threshold": streamed.threshold}
 
 
 def _judged(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from fgvc_benchmarks.accuracy.base import EvalOptions, Figures
 from fgvc_benchmarks.accuracy.evaluation import Places, evaluate
 from fgvc_benchmarks.accuracy.tasks.table import find_task
-from fgvc_benchmarks.active_set_page import write_page
+from fgvc_benchmarks.pages import write_page
 from fgvc_benchmarks.provenance import ROOT, commit
 from fgvc_deploy.model import DEFAULT_BUNDLE, load
 

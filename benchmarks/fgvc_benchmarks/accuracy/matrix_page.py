@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fgvc_benchmarks import plots
+from fgvc_benchmarks import pages, plots
 from fgvc_benchmarks.accuracy.intervals import MeanInterval
 from fgvc_benchmarks.accuracy.matrix import Row, Score
 from fgvc_benchmarks.accuracy.pareto import pareto_plot
 from fgvc_benchmarks.accuracy.published import published_table
-from fgvc_deploy.errors import InputError
 from fgvc_deploy.results.run_json import Machine, machine, versions
 from fgvc_deploy.settings import FrozenModel
 
-START, END = "<!-- measured -->", "<!-- /measured -->"
 PLOT = "accuracy_pareto.svg"
 
 
@@ -48,14 +46,10 @@ def write_into(page: Path, matrix: Matrix) -> None:
 
     Raises InputError when the page has no marks.
     """
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if START not in text or END not in text:
-        raise InputError(f"{page} has no part between {START} and {END} to write into.")
+    pages.check_marks(page)
     (page.parent / "images").mkdir(exist_ok=True)
     plots.save(pareto_plot(matrix.rows), page.parent / "images" / PLOT)
-    before, _, after = text.partition(START)
-    body = measured(matrix, f"images/{PLOT}")
-    page.write_text(f"{before}{START}\n{body}{END}{after.partition(END)[2]}", encoding="utf-8")
+    pages.write_page(page, measured(matrix, f"images/{PLOT}"))
 
 
 def measured(matrix: Matrix, plot: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from fgvc_benchmarks import pages
 from fgvc_benchmarks.accuracy.base import Figures
 from fgvc_benchmarks.accuracy.intervals import MeanInterval, mean_interval
 from fgvc_benchmarks.accuracy.records import EvalRecord
@@ -15,7 +16,6 @@ from fgvc_deploy.settings import FrozenModel
 
 RESULT = ROOT / "benchmarks" / "results" / "settings.json"
 PAGE = ROOT / "docs" / "settings.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
 COLUMNS = (
     ("planar", "average_pts_within_thresh", "planar <delta_avg"),
     ("davis", "J-Mean", "held-out masks J"),
@@ -53,9 +53,7 @@ def write_page(done: Sequence[tuple[str, EvalRecord]]) -> None:
     """Write the record, and its table into the page."""
     record = study_record(done)
     RESULT.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, after = page.partition(START)
-    PAGE.write_text(before + START + "\n" + table(record) + END + after.partition(END)[2], encoding="utf-8")
+    pages.write_page(PAGE, table(record))
 
 
 def study_record(done: Sequence[tuple[str, EvalRecord]]) -> StudyRecord:

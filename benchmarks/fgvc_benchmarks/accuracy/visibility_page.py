@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from fgvc_benchmarks.pages import write_page
 from fgvc_benchmarks.provenance import ROOT
 from fgvc_deploy.settings import FrozenModel, RoundTripSettings, VisibilitySettings
 
 RESULT = ROOT / "benchmarks" / "results" / "visibility.json"
 PAGE = ROOT / "docs" / "visibility.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 class Judged(FrozenModel):
@@ -42,9 +42,7 @@ class VisibilityReport(FrozenModel):
 def write_report(report: VisibilityReport) -> None:
     """Write the record, and its table into the page."""
     RESULT.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, after = page.partition(START)
-    PAGE.write_text(before + START + "\n" + table(report) + END + after.partition(END)[2], encoding="utf-8")
+    write_page(PAGE, table(report))
 
 
 def table(report: VisibilityReport) -> str:

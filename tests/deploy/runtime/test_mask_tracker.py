@@ -12,6 +12,7 @@ from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.pipeline import MaskFrame, mask_frames
 from fgvc_deploy.trackers.masks import MaskTracker
+from interrupts import interrupt_at
 
 EngineFactory = Callable[..., Engine]
 Clip = NDArray[np.uint8]
@@ -69,14 +70,7 @@ def test_bidirectional_masks(quick_engine: EngineFactory, moving_clip: Clip) -> 
 
 
 def test_an_interrupt_on_the_way_back_keeps_what_was_done(quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:  # the query frame itself and two before it
-            raise KeyboardInterrupt
-
+    stop = interrupt_at(3)  # the query frame itself and two before it
     whole = list(mask_frames(moving_clip, MaskTracker(quick_engine(), _mask(6)), query_frame=6, bidirectional=True))
     kept: list[MaskFrame] = []
     frames = mask_frames(
@@ -99,12 +93,7 @@ def test_an_interrupt_on_the_way_back_keeps_what_was_done(quick_engine: EngineFa
 def test_only_frames_that_are_empty_are_noted(
     calls: int, told: list[str], quick_engine: EngineFactory, moving_clip: Clip
 ) -> None:
-    steps = iter(range(calls - 1))
-
-    def stop() -> None:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-
+    stop = interrupt_at(calls)
     tracker = MaskTracker(quick_engine(), _mask(6))
     kept: list[MaskFrame] = []
     with pytest.raises(KeyboardInterrupt) as stopped:

@@ -13,6 +13,7 @@ from fgvc_deploy.engine import Engine
 from fgvc_deploy.errors import InputError
 from fgvc_deploy.pipeline import PointFrame, point_frames
 from fgvc_deploy.trackers.points import PointTracker
+from interrupts import interrupt_at
 from offline import offline
 
 EngineFactory = Callable[..., Engine]
@@ -107,14 +108,7 @@ def test_frames_that_no_query_needs_are_not_encoded(
 def test_an_interrupt_keeps_what_both_passes_have_done(
     stop_after: int, kept: int, reached: int, told: str | None, quick_engine: EngineFactory, moving_clip: Clip
 ) -> None:
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_after:
-            raise KeyboardInterrupt
-
+    stop = interrupt_at(stop_after)
     query = np.array([[4, 20, 30]], np.float32)
     results: list[PointFrame] = []
     frames = point_frames(moving_clip, PointTracker(quick_engine()), query, bidirectional=True, on_frame=stop)

@@ -10,19 +10,13 @@ import pytest
 from fgvc_deploy.errors import SourceFault
 from fgvc_deploy.model import _as_tracks
 from fgvc_deploy.pipeline import PointFrame, point_frames
+from interrupts import interrupt_at
 from round_trips import QUERIES_TYX, SEEN, Clip, EngineFactory, gaps, tracker
 
 
 @pytest.mark.parametrize("stop_after", [5, 12 + 4])
 def test_an_interrupt_keeps_the_tracks(stop_after: int, quick_engine: EngineFactory, moving_clip: Clip) -> None:
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_after:
-            raise KeyboardInterrupt
-
+    stop = interrupt_at(stop_after)
     queries = np.array([[0, 20, 30], [10, 20, 30]], np.float32)
     results: list[PointFrame] = []
     with pytest.raises(KeyboardInterrupt) as stopped:
@@ -61,14 +55,7 @@ def test_an_interrupt_in_either_direction_keeps_what_is_known(
     stop_after: int, quick_engine: EngineFactory, moving_clip: Clip
 ) -> None:
     """Forwards 12 frames, backwards 6, home 12 (queries on frames 0 and 5), home from the start 6."""
-    calls = 0
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_after:
-            raise KeyboardInterrupt
-
+    stop = interrupt_at(stop_after)
     queries = np.array([[0, 20, 30], [5, 30, 40]], np.float32)
     results: list[PointFrame] = []
     with pytest.raises(KeyboardInterrupt) as stopped:
